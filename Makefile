@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bundle samples clean
+
+demo: .venv/runtime
+	rm -rf demo-output
+	$(BIN)/platebeam read samples --truth samples/truth.csv --output demo-output --show-reads
+
+test: .venv/development
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/development
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build *.egg-info demo-output
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: setup.py | .venv/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/development: setup.py | .venv/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	touch $@ .venv/runtime

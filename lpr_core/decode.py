@@ -1,0 +1,161 @@
+"""Bytes to an upright grey picture, or one clear reason why not.
+
+Pillow reads the header first, so that the limits hold before any pixel is allocated, and it says
+when a file ends too early, where OpenCV would fill the rest with grey. Plates are read in grey: a
+JPEG then decodes its luminance alone, at half the cost.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
+from PIL import Image as PillowImage
+
+from lpr_core.geometry import Image
+
+
+class DecodeReason(str, Enum):
+    """Why bytes gave no picture."""
+
+    EMPTY = "empty"
+    TOO_MANY_BYTES = "too_many_bytes"
+    NOT_AN_IMAGE = "not_an_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+
+
+class DecodeError(ValueError):
+    """The bytes are no picture that can be read; `reason` says why."""
+
+    def __init__(self, reason: DecodeReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DecodeError, (self.reason, str(self))
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What a picture may cost: bytes of the file, pixels of the decoded picture."""
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 64_000_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: grey, uint8 of shape (height, width), turned upright by its EXIF orientation.
+        format: the file's format as Pillow names it ("JPEG", "PNG", …).
+        orientation: the EXIF orientation that was undone, 1 to 8 (1: none).
+        captured_at: EXIF DateTimeOriginal (else DateTime) in the camera's own time, or None.
+    """
+
+    pixels: Image
+    format: str
+    orientation: int = 1
+    captured_at: datetime | None = None
+
+    @property
+    def width(self) -> int:
+        """Upright width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Upright height in pixels."""
+        return int(self.pixels.shape[0])
+
+
+def decode(data: bytes, limits: DecodeLimits | None = None) -> Picture:
+    """Decode the first frame of an image file.
+
+    Sixteen-bit samples are scaled to eight, CMYK and palettes converted, transparency is laid on
+    white.
+
+    Raises:
+        DecodeError: the bytes are empty, too many, not an image, too large a picture, cut short, or
+            damaged; `reason` tells which.
+    """
+    limits = limits or DecodeLimits()
+    if not data:
+        raise DecodeError(DecodeReason.EMPTY, "the file is empty")
+    if len(data) > limits.max_bytes:
+        raise DecodeError(
+            DecodeReason.TOO_MANY_BYTES,
+            f"{len(data)} bytes are more than the limit of {limits.max_bytes}",
+        )
+    try:
+        image = PillowImage.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise DecodeError(DecodeReason.NOT_AN_IMAGE, "no known image format") from None
+    except PillowImage.DecompressionBombError as error:
+        raise DecodeError(DecodeReason.TOO_MANY_PIXELS, str(error)) from None
+    except Exception as error:
+        raise DecodeError(*_broken(error)) from error
+    with image:
+        width, height = image.size
+        if width * height > limits.max_pixels:
+            raise DecodeError(
+                DecodeReason.TOO_MANY_PIXELS,
+                f"{width}×{height} pixels are more than the limit of {limits.max_pixels}",
+            )
+        # The plug-ins raise whatever the damage led them to (OSError, SyntaxError, IndexError,
+        # struct.error …); a picture that cannot be decoded is data here, so all are caught.
+        try:
+            exif = image.getexif()
+            orientation = exif.get(ExifTags.Base.Orientation, 1)
+            captured_at = _captured_at(exif)
+        except Exception:
+            exif, orientation, captured_at = None, 1, None  # damaged metadata costs no picture
+        if orientation not in range(1, 9):
+            orientation = 1
+        try:
+            pixels = np.array(ImageOps.exif_transpose(_grey(image)), dtype=np.uint8)
+        except Exception as error:
+            raise DecodeError(*_broken(error)) from error
+        return Picture(pixels, image.format or "", int(orientation), captured_at)
+
+
+def _grey(image: PillowImage.Image) -> PillowImage.Image:
+    image.draft("L", image.size)
+    if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip, not scale
+        samples = np.asarray(image, dtype=np.float64)
+        full_scale = 65535.0 if samples.max(initial=0) > 255 else 255.0
+        scaled = PillowImage.fromarray(np.clip(samples / full_scale * 255, 0, 255).astype(np.uint8))
+        scaled.info.update(image.info)
+        return scaled
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = PillowImage.new("RGBA", image.size, "white")
+        paper.alpha_composite(image)
+        paper.info.update(image.info)
+        image = paper
+    return image.convert("L")
+
+
+def _captured_at(exif: PillowImage.Exif) -> datetime | None:
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+    try:
+        return datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        return None
+
+
+def _broken(error: Exception) -> tuple[DecodeReason, str]:
+    text = str(error) or type(error).__name__
+    cut_short = isinstance(error, (EOFError, struct.error)) or "truncated" in text.lower()
+    reason = DecodeReason.TRUNCATED if cut_short else DecodeReason.CORRUPT
+    return reason, f"the image data are {reason.value}: {text}"

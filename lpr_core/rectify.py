@@ -1,0 +1,91 @@
+"""A quad of the picture to an upright crop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lpr_core.geometry import Image, Matrix, Quad
+
+CROP_HEIGHT = 96
+MAX_ASPECT = 8.0
+MIN_SIDE = 4.0
+
+
+class DegenerateQuadError(ValueError):
+    """Four corners that span no plate: too small, not convex, or not finite."""
+
+
+@dataclass(frozen=True)
+class PlateCrop:
+    """An upright plate cut out of its picture.
+
+    Attributes:
+        pixels: grey, uint8 of shape (CROP_HEIGHT, width).
+        to_image: projective transform of crop pixels to pixels of the original picture.
+    """
+
+    pixels: Image
+    to_image: Matrix
+
+
+def rectify(image: Image, quad: Quad) -> PlateCrop:
+    """Cut a plate out of a picture and turn it upright by the perspective of its four corners.
+
+    The crop is CROP_HEIGHT pixels high whatever the plate's size, so that later stages measure in
+    shares of one known height. Parts outside the picture repeat its border.
+
+    Args:
+        image: grey, uint8 of shape (height, width).
+        quad: top left, top right, bottom right, bottom left, in pixels of `image`.
+
+    Raises:
+        DegenerateQuadError: a corner is not finite, a side is shorter than 4 pixels, or the corners
+            are not convex in that order.
+    """
+    corners = np.array(quad, dtype=np.float64)
+    if not np.isfinite(corners).all():
+        raise DegenerateQuadError("a corner of the plate is not finite")
+    sides = np.roll(corners, -1, axis=0) - corners
+    lengths = np.hypot(sides[:, 0], sides[:, 1])
+    if lengths.min() < MIN_SIDE:
+        raise DegenerateQuadError(f"a side of the plate is {lengths.min():.1f} pixels long")
+    turns = np.roll(sides, -1, axis=0)
+    if (sides[:, 0] * turns[:, 1] - sides[:, 1] * turns[:, 0]).min() <= 0:
+        raise DegenerateQuadError("the plate's corners are not convex in clockwise order")
+
+    plate_width, plate_height = (lengths[0] + lengths[2]) / 2, (lengths[1] + lengths[3]) / 2
+    aspect = min(plate_width / plate_height, MAX_ASPECT)
+    width = max(round(CROP_HEIGHT * aspect), CROP_HEIGHT // 2)
+    target = np.array([[0, 0], [width, 0], [width, CROP_HEIGHT], [0, CROP_HEIGHT]], np.float32)
+    # Corners are edges of pixels, warps count centres: shift by half a pixel.
+    to_image = cv2.getPerspectiveTransform(target - 0.5, corners.astype(np.float32) - 0.5)
+    shrink = math.floor(plate_height / CROP_HEIGHT)
+    source, offset = image, np.eye(3)
+    if shrink >= 2:  # warpPerspective does not average: shrink large plates first
+        x0, y0 = (max(0, math.floor(v)) for v in corners.min(axis=0))
+        x1, y1 = (math.ceil(v) + 1 for v in corners.max(axis=0))
+        source = image[y0:y1, x0:x1]
+        if source.size == 0:
+            raise DegenerateQuadError("the plate lies outside the picture")
+        size = (max(1, source.shape[1] // shrink), max(1, source.shape[0] // shrink))
+        scale_x, scale_y = source.shape[1] / size[0], source.shape[0] / size[1]
+        source = np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        offset = np.array(
+            [
+                [1 / scale_x, 0, (0.5 - x0) / scale_x - 0.5],
+                [0, 1 / scale_y, (0.5 - y0) / scale_y - 0.5],
+                [0, 0, 1],
+            ]
+        )
+    pixels = cv2.warpPerspective(
+        source,
+        offset @ to_image,
+        (width, CROP_HEIGHT),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return PlateCrop(np.asarray(pixels, dtype=np.uint8), np.asarray(to_image, dtype=np.float64))

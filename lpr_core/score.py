@@ -1,0 +1,105 @@
+"""How right reads are: matching to truths, text distance, and the interval of a share.
+
+The rules are those of the project's independent scorer in its strict form: plates and reads are
+paired one to one, best IoU first, and a plate without a partner counts as not read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lpr_core.geometry import Box, iou
+
+MIN_IOU = 0.3
+_FOLD = str.maketrans("OI", "01")
+
+
+@dataclass(frozen=True)
+class PlateTruth:
+    """A plate known to be in a picture: its text ("" if unknown) and box (None if unknown)."""
+
+    text: str
+    box: Box | None
+
+
+@dataclass(frozen=True)
+class PlateMatch:
+    """A truth and the read paired with it, as indices; `read` is None where there is no partner."""
+
+    truth: int
+    read: int | None
+    iou: float
+
+
+def match_plates(
+    truths: Sequence[Box | None], found: Sequence[Box], min_iou: float = MIN_IOU
+) -> list[PlateMatch]:
+    """Pair truths and found plates one to one, best IoU first, down to `min_iou`.
+
+    Ties go to the earlier found plate, then to the earlier truth. Returns one match a truth, in the
+    order of `truths`.
+    """
+    overlaps = sorted(
+        (-iou(truth, box), j, i)
+        for i, truth in enumerate(truths)
+        if truth is not None
+        for j, box in enumerate(found)
+    )
+    partner: dict[int, tuple[int, float]] = {}
+    taken: set[int] = set()
+    for negative, j, i in overlaps:
+        if -negative >= min_iou and i not in partner and j not in taken:
+            partner[i] = (j, -negative)
+            taken.add(j)
+    return [PlateMatch(i, *partner.get(i, (None, 0.0))) for i in range(len(truths))]
+
+
+def normalise_text(text: str, fold: bool = False) -> str:
+    """Upper case, A-Z and 0-9 only; with `fold`, O reads as 0 and I as 1."""
+    kept = "".join(c for c in text.upper() if "A" <= c <= "Z" or "0" <= c <= "9")
+    return kept.translate(_FOLD) if fold else kept
+
+
+def align_texts(truth: str, read: str) -> list[tuple[str | None, str | None]]:
+    """The cheapest alignment of two texts, as (truth character, read character) pairs.
+
+    None stands for a character that the other side lacks. Levenshtein costs (1966: insertion,
+    deletion, substitution 1 each); among equal ones a substitution is preferred, from the end.
+    """
+    rows = [list(range(len(read) + 1))]
+    for i, expected in enumerate(truth, 1):
+        above = rows[-1]
+        row = [i]
+        for j, seen in enumerate(read, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (expected != seen)))
+        rows.append(row)
+    pairs: list[tuple[str | None, str | None]] = []
+    i, j = len(truth), len(read)
+    while i or j:
+        if i and j and rows[i][j] == rows[i - 1][j - 1] + (truth[i - 1] != read[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((truth[i], read[j]))
+        elif i and rows[i][j] == rows[i - 1][j] + 1:
+            i -= 1
+            pairs.append((truth[i], None))
+        else:
+            j -= 1
+            pairs.append((None, read[j]))
+    return pairs[::-1]
+
+
+def edit_distance(truth: str, read: str) -> int:
+    """The Levenshtein distance of two texts."""
+    return sum(expected != seen for expected, seen in align_texts(truth, read))
+
+
+def wilson_interval(hits: float, total: float, z: float = 1.96) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927), 95 % by default; (0, 0) where `total` is 0."""
+    if not total:
+        return 0.0, 0.0
+    share, spread = hits / total, 1 + z * z / total
+    middle = share + z * z / (2 * total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max(0.0, (middle - half) / spread), min(1.0, (middle + half) / spread)

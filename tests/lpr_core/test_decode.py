@@ -1,0 +1,141 @@
+import io
+from datetime import datetime
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from lpr_core.decode import DecodeError, DecodeLimits, DecodeReason, decode
+
+
+def picture() -> Image.Image:
+    """24×16 pixels, black, with a white quarter at the top left."""
+    pixels = np.zeros((16, 24), np.uint8)
+    pixels[:8, :12] = 255
+    return Image.fromarray(pixels)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def quarters(pixels: np.ndarray) -> list[int]:
+    """Mean brightness of the top left, top right, bottom left and bottom right quarter."""
+    half = pixels.shape[0] // 2, pixels.shape[1] // 2
+    rows, columns = (
+        (slice(0, half[0]), slice(half[0], None)),
+        (slice(0, half[1]), slice(half[1], None)),
+    )
+    return [round(float(pixels[r, c].mean())) for r in rows for c in columns]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_formats_decode_to_grey_pixels(kind):
+    decoded = decode(encoded(picture(), kind))
+    assert decoded.format == kind
+    assert (decoded.pixels.dtype, decoded.pixels.shape) == (np.uint8, (16, 24))
+    assert (decoded.width, decoded.height, decoded.orientation) == (24, 16, 1)
+    assert quarters(decoded.pixels) == pytest.approx([255, 0, 0, 0], abs=2)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "white"),
+    # Where the stored top left quarter shows when the viewer obeys EXIF (TIFF 6.0, tag 274): the
+    # stored first row is the visual top/bottom/left/right, the first column likewise.
+    [(1, 0), (2, 1), (3, 3), (4, 2), (5, 0), (6, 1), (7, 3), (8, 2)],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_undone(kind, orientation, white):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    decoded = decode(encoded(picture(), kind, exif=exif))
+    expected = [0, 0, 0, 0]
+    expected[white] = 255
+    assert quarters(decoded.pixels) == pytest.approx(expected, abs=4)
+    assert decoded.orientation == orientation
+    assert (decoded.width, decoded.height) == ((24, 16) if orientation < 5 else (16, 24))
+
+
+def test_capture_time_comes_from_exif():
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:17 08:09:10"
+    assert decode(encoded(picture(), "JPEG", exif=exif)).captured_at == datetime(
+        2024, 5, 17, 8, 9, 10
+    )
+
+
+@pytest.mark.parametrize("written", ["0000:00:00 00:00:00", "yesterday", ""])
+def test_an_impossible_capture_time_is_no_capture_time(written):
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = written
+    assert decode(encoded(picture(), "JPEG", exif=exif)).captured_at is None
+
+
+def test_cmyk_is_converted():
+    assert quarters(decode(encoded(picture().convert("CMYK"), "JPEG")).pixels) == pytest.approx(
+        [255, 0, 0, 0], abs=4
+    )
+
+
+def test_sixteen_bits_are_scaled_to_eight():
+    ramp = np.array([[0, 257 * 64, 257 * 128, 65535]], np.uint16)
+    assert decode(encoded(Image.fromarray(ramp))).pixels.tolist() == [[0, 64, 128, 255]]
+
+
+def test_a_palette_is_resolved():
+    assert quarters(decode(encoded(picture().convert("P"))).pixels) == [255, 0, 0, 0]
+
+
+def test_transparency_is_laid_on_white():
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    image.putpixel((0, 0), (0, 0, 0, 255))
+    pixels = decode(encoded(image)).pixels
+    assert pixels[0, 0] == 0 and pixels[3, 3] == 255
+
+
+def test_the_first_frame_of_an_animation_is_read():
+    frames = [picture(), Image.new("L", (24, 16), 255)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert quarters(decode(data).pixels) == [255, 0, 0, 0]
+
+
+def reason_of(data: bytes, limits: DecodeLimits | None = None) -> DecodeReason:
+    with pytest.raises(DecodeError) as caught:
+        decode(data, limits)
+    assert str(caught.value)
+    return caught.value.reason
+
+
+def test_bytes_that_are_no_picture_say_why():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    jpeg, png = encoded(noise, "JPEG"), encoded(noise)
+    assert reason_of(b"") is DecodeReason.EMPTY
+    assert reason_of(b"not a picture at all") is DecodeReason.NOT_AN_IMAGE
+    assert reason_of(jpeg[: len(jpeg) // 2]) is DecodeReason.TRUNCATED
+    assert reason_of(png[: len(png) // 2]) is DecodeReason.TRUNCATED
+    damaged = bytearray(jpeg)
+    damaged[len(jpeg) // 3 :: 7] = b"\xff" * len(damaged[len(jpeg) // 3 :: 7])
+    assert reason_of(bytes(damaged)) is DecodeReason.CORRUPT
+    assert reason_of(jpeg, DecodeLimits(max_bytes=len(jpeg) - 1)) is DecodeReason.TOO_MANY_BYTES
+    assert reason_of(jpeg, DecodeLimits(max_pixels=64 * 64 - 1)) is DecodeReason.TOO_MANY_PIXELS
+    assert decode(jpeg, DecodeLimits(len(jpeg), 64 * 64)).width == 64
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000])
+def test_a_decompression_bomb_is_refused_before_its_pixels_are_allocated(side):
+    import tracemalloc
+
+    bomb = encoded(Image.new("1", (side, side)), "PNG")
+    tracemalloc.start()
+    assert reason_of(bomb) is DecodeReason.TOO_MANY_PIXELS
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_a_decode_error_survives_pickling():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(DecodeError(DecodeReason.EMPTY, "the file is empty")))
+    assert (error.reason, str(error)) == (DecodeReason.EMPTY, "the file is empty")
