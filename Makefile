@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 demo: .venv/runtime
 	rm -rf demo-output
-	$(BIN)/platebeam read samples --truth samples/truth.csv --output demo-output --show-reads
+	$(BIN)/platebeam read samples --truth samples/truth.csv --output demo-output --show-reads 30
 
 test: .venv/development
 	$(BIN)/python -m pytest -n auto

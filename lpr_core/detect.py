@@ -19,7 +19,7 @@ from lpr_core.text_lines import (
     Y,
     best_line,
     centres,
-    connected_components,
+    components_of,
     merge_overlapping,
 )
 
@@ -94,7 +94,7 @@ class ContourDetector:
         candidates = [
             PlateDetection(as_quad(_plate_corners(line) / scale), score)
             for mask in _ink_masks(smooth)
-            for line in _lines(_character_like(connected_components(mask)))
+            for line in _lines(_character_like(components_of(mask)))
             if (score := _plate_likeness(line, smooth)) >= MIN_SCORE
         ]
         kept: list[PlateDetection] = []
@@ -150,7 +150,21 @@ def _neighbour_groups(components: Components) -> list[Components]:
     components = components[np.argsort(components[:, X], kind="stable")]
     left, width, height = components[:, X], components[:, WIDTH], components[:, HEIGHT]
     x, y = centres(components)
-    reach = np.searchsorted(left, left + width + 1.6 * height)
+    within_reach = np.searchsorted(left, left + width + 1.6 * height) - np.arange(len(left)) - 1
+    first = np.repeat(np.arange(len(left)), within_reach)
+    ahead = np.arange(len(first)) - np.repeat(np.cumsum(within_reach) - within_reach, within_reach)
+    second = first + 1 + ahead
+    higher = np.maximum(height[first], height[second])
+    distance = x[second] - x[first]
+    gap = left[second] - left[first] - width[first]
+    linked = (
+        (np.abs(height[second] - height[first]) < 0.22 * higher)
+        & (distance > 0.25 * higher)
+        & (distance < 2.2 * higher)
+        & (gap < 1.3 * higher)
+        & (gap > -0.25 * higher)
+        & (np.abs(y[second] - y[first]) < 0.1 * higher + 0.32 * distance)
+    )
     parent = list(range(len(components)))
 
     def root(index: int) -> int:
@@ -159,21 +173,8 @@ def _neighbour_groups(components: Components) -> list[Components]:
             index = parent[index]
         return index
 
-    for i, end in enumerate(reach):
-        following = slice(i + 1, end)
-        higher = np.maximum(height[i], height[following])
-        distance = x[following] - x[i]
-        gap = left[following] - left[i] - width[i]
-        linked = (
-            (np.abs(height[following] - height[i]) < 0.22 * higher)
-            & (distance > 0.25 * higher)
-            & (distance < 2.2 * higher)
-            & (gap < 1.3 * higher)
-            & (gap > -0.25 * higher)
-            & (np.abs(y[following] - y[i]) < 0.1 * higher + 0.32 * distance)
-        )
-        for j in np.flatnonzero(linked):
-            parent[root(i)] = root(i + 1 + int(j))
+    for i, j in zip(first[linked].tolist(), second[linked].tolist(), strict=True):
+        parent[root(i)] = root(j)
     groups: dict[int, list[int]] = {}
     for i in range(len(components)):
         groups.setdefault(root(i), []).append(i)

@@ -20,7 +20,7 @@ from lpr_core.segment import CharacterBox
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TOP_K = 3
-MIN_CERTAINTY = 0.6
+MIN_TWO_BEST = 0.9
 SURE_PLATE = 0.85
 SIDE = 28
 INK_SIDE = 24
@@ -138,7 +138,7 @@ class CharacterRecognizer:
         return [self._read(plate, by_shape) for plate, by_shape in zip(plates, shapes, strict=True)]
 
     def _read(self, plate: Sequence[CharacterBox], by_shape: Floats) -> tuple[CharacterRead, ...]:
-        kept = _look_like_characters(in_context(by_shape, plate, self._is_letter).max(axis=1))
+        kept = _look_like_characters(in_context(by_shape, plate, self._is_letter))
         plate = [character for character, keep in zip(plate, kept, strict=True) if keep]
         by_shape = by_shape[kept]
         reads = []
@@ -151,15 +151,17 @@ class CharacterRecognizer:
         return tuple(reads)
 
 
-def _look_like_characters(certainty: Floats) -> npt.NDArray[np.bool_]:
-    """Which of a plate's cut-outs are characters, by the best probability of each, shape (n,).
+def _look_like_characters(posterior: Floats) -> npt.NDArray[np.bool_]:
+    """Which of a plate's cut-outs are characters, by their probabilities of shape (n, classes).
 
-    An emblem, a bolt or the blue band looks like no character beside others that do; on a plate
-    that is blurred as a whole everything is unsure, and nothing is dropped.
+    Of an emblem, a bolt or the blue band the CNN makes a little of many characters; of a character
+    at most two (O or 0, B or 8). On a plate that is blurred as a whole all are unsure, and nothing
+    is dropped.
     """
-    if not len(certainty) or np.median(certainty) < SURE_PLATE:
-        return np.ones(len(certainty), np.bool_)
-    return np.asarray(certainty >= MIN_CERTAINTY)
+    two_best = np.partition(posterior, -2, axis=1)[:, -2:]
+    if len(posterior) and np.median(two_best.max(axis=1)) >= SURE_PLATE:
+        return np.asarray(two_best.sum(axis=1) >= MIN_TWO_BEST)
+    return np.ones(len(posterior), np.bool_)
 
 
 def _litert_classifier(model: bytes) -> Classifier:

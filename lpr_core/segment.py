@@ -19,7 +19,7 @@ from lpr_core.text_lines import (
     Y,
     best_line,
     centres,
-    connected_components,
+    components_of,
     merge_overlapping,
 )
 
@@ -144,7 +144,7 @@ def _ink_masks(pixels: Image, dark: bool) -> Iterator[Image]:
 
 
 def _layout(mask: Image, dark: bool) -> _Layout:
-    parts = connected_components(mask)
+    parts = components_of(mask)
     parts = parts[(parts[:, HEIGHT] > 0.08 * CROP_HEIGHT) & (parts[:, AREA] > 12)]
     lines = []
     main = _line_of_characters(parts, mask)

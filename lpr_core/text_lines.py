@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lpr_core.geometry import Image
 
 Components = npt.NDArray[np.floating[Any]]
-"""Connected components, float32 of shape (n, 5): x, y, width, height, pixels set."""
+"""Connected components, float32 of shape (n, 5): x, y, width, height, pixels set in that box."""
 
 X, Y, WIDTH, HEIGHT, AREA = range(5)
 
@@ -24,10 +24,19 @@ MAX_HEIGHT_DIFFERENCE = 0.17
 MAX_PAIRS = 2000
 
 
-def connected_components(mask: Image) -> Components:
-    """The 4-connected components of a mask (non-zero is set), the background left out."""
-    statistics = cv2.connectedComponentsWithStats(mask, connectivity=4)[2]
-    return np.asarray(statistics[1:], dtype=np.float32)
+def components_of(mask: Image) -> Components:
+    """The components of a mask (1 is set), by their outer contours; 8-connected."""
+    contours, links = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = [
+        cv2.boundingRect(contour)
+        for contour, (_, _, _, parent) in zip(contours, links[0] if contours else (), strict=True)
+        if parent < 0  # the others are holes
+    ]
+    x, y, width, height = np.array(boxes, dtype=np.int32).reshape(-1, 4).T
+    pixels = cv2.integral(mask)
+    area = pixels[y + height, x + width] - pixels[y, x + width]
+    area = area - pixels[y + height, x] + pixels[y, x]
+    return np.stack([x, y, width, height, area], axis=1).astype(np.float32)
 
 
 def centres(components: Components) -> tuple[Components, Components]:
