@@ -1,0 +1,179 @@
+"""Character pictures in a folder per class: found, checked, brought to one polarity, split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lpr_core.recognize import ALPHABET, normalise_character
+
+Ink = npt.NDArray[np.uint8]
+"""A character cut tight, uint8 of shape (height, width), paper 0, ink 255."""
+
+MIN_HEIGHT = 4
+MIN_CONTRAST = 40
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that is no training picture, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class CharacterSet:
+    """Labelled characters.
+
+    Attributes:
+        name: of the folder.
+        pictures: each cut tight, paper 0, ink 255, uint8 of any shape.
+        labels: int32 (n,), indices of ALPHABET.
+        hashes: the sha256 of each picture's file.
+        refused: the files left out.
+    """
+
+    name: str
+    pictures: tuple[Ink, ...]
+    labels: npt.NDArray[np.int32]
+    hashes: tuple[str, ...]
+    refused: tuple[Refused, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def sha256(self) -> str:
+        """A hash of the labelled pictures, whatever their names and order."""
+        lines = sorted(f"{ALPHABET[i]} {h}" for i, h in zip(self.labels, self.hashes, strict=True))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def normalised(self) -> npt.NDArray[np.float32]:
+        """All pictures as the CNN sees them, float32 (n, 28, 28), 0 to 1."""
+        pictures = [normalise_character(picture) for picture in self.pictures]
+        return np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.float32)
+
+    def split(self, share: float, seed: int) -> tuple[CharacterSet, CharacterSet]:
+        """Training and validation parts; equal files always fall into the same one.
+
+        A file's part depends on its content and the seed alone, so that adding or renaming files
+        moves no other.
+        """
+        drawn = [
+            int(hashlib.sha256(f"{seed} {file_hash}".encode()).hexdigest()[:8], 16) / 16**8
+            for file_hash in self.hashes
+        ]
+        validation = np.array(drawn) < share
+        return replace(self._where(~validation), refused=self.refused), self._where(validation)
+
+    def joined(self, other: CharacterSet) -> CharacterSet:
+        """This set and another as one, under this one's name."""
+        return CharacterSet(
+            self.name,
+            self.pictures + other.pictures,
+            np.concatenate([self.labels, other.labels]),
+            self.hashes + other.hashes,
+            self.refused + other.refused,
+        )
+
+    def _where(self, chosen: npt.NDArray[np.bool_]) -> CharacterSet:
+        numbers = np.flatnonzero(chosen)
+        return CharacterSet(
+            self.name,
+            tuple(self.pictures[i] for i in numbers),
+            self.labels[numbers],
+            tuple(self.hashes[i] for i in numbers),
+        )
+
+
+def load_characters(folder: Path) -> CharacterSet:
+    """Read a folder per class.
+
+    Whether ink is dark or bright is decided once for the whole folder, by the corners of all its
+    pictures: one picture cut tight may have ink in most of its corners.
+
+    Args:
+        folder: holds folders named by the characters of ALPHABET.
+
+    Raises:
+        FileNotFoundError: there is no folder of a character in it.
+    """
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not any(path.name in ALPHABET for path in classes):
+        raise FileNotFoundError(f"{folder} has no folders named by the characters 0-9, A-Z")
+    refused: list[Refused] = []
+    found: list[tuple[Path, str, npt.NDArray[np.uint8]]] = []
+    for path in _files(classes, refused):
+        data = path.read_bytes()
+        picture = (
+            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+        )
+        if picture is None:
+            refused.append(Refused(path, "not a picture"))
+        elif picture.shape[0] < MIN_HEIGHT:
+            refused.append(Refused(path, f"less than {MIN_HEIGHT} pixels high"))
+        else:
+            found.append((path, hashlib.sha256(data).hexdigest(), np.asarray(picture, np.uint8)))
+    if dark_on_light([picture for _, _, picture in found]):
+        found = [(path, file_hash, 255 - picture) for path, file_hash, picture in found]
+    blank = [path for path, _, picture in found if picture.max() < MIN_CONTRAST]
+    refused += [Refused(path, "no ink") for path in blank]
+    found = [item for item in found if item[0] not in blank]
+    return CharacterSet(
+        name=folder.name if folder.name not in ("train", "val") else "/".join(folder.parts[-2:]),
+        pictures=tuple(tighten(picture) for _, _, picture in found),
+        labels=np.array([ALPHABET.index(path.parent.name) for path, _, _ in found], np.int32),
+        hashes=tuple(file_hash for _, file_hash, _ in found),
+        refused=tuple(refused),
+    )
+
+
+def load_split(folder: Path, share: float, seed: int) -> tuple[CharacterSet, CharacterSet]:
+    """Training and validation pictures of a folder: its own train/ and val/, or drawn by share."""
+    if (folder / "train").is_dir() and (folder / "val").is_dir():
+        return load_characters(folder / "train"), load_characters(folder / "val")
+    return load_characters(folder).split(share, seed)
+
+
+def dark_on_light(pictures: list[npt.NDArray[np.uint8]]) -> bool:
+    """Whether the pictures of a set show dark ink: their corners are mostly paper."""
+    if not pictures:
+        return False
+    corners = [picture[[0, 0, -1, -1], [0, -1, 0, -1]].mean() for picture in pictures]
+    return bool(np.mean(corners) > np.mean([picture.mean() for picture in pictures]))
+
+
+def tighten(picture: npt.NDArray[np.uint8]) -> Ink:
+    """Cut bright ink out of its dark paper, specks left aside, with contrast stretched.
+
+    Args:
+        picture: uint8 of shape (height, width), ink bright.
+    """
+    low, high = float(picture.min()), float(picture.max())
+    if high - low < MIN_CONTRAST:  # ink from edge to edge: a bar that was cut tight
+        return np.full_like(picture, 255)
+    stretched = ((picture - low) * (255 / (high - low))).astype(np.uint8)
+    mask = cv2.threshold(stretched, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    _, _, parts, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = parts[1:, cv2.CC_STAT_AREA]
+    large = parts[1:][areas >= 0.1 * areas.max()]
+    x, y = large[:, cv2.CC_STAT_LEFT], large[:, cv2.CC_STAT_TOP]
+    right = (x + large[:, cv2.CC_STAT_WIDTH]).max()
+    bottom = (y + large[:, cv2.CC_STAT_HEIGHT]).max()
+    return stretched[y.min() : bottom, x.min() : right]
+
+
+def _files(classes: list[Path], refused: list[Refused]) -> Iterator[Path]:
+    for folder in classes:
+        if folder.name in ALPHABET and len(folder.name) == 1:
+            yield from sorted(path for path in folder.iterdir() if path.is_file())
+        else:
+            reason = f"folder {folder.name!r} is no class"
+            refused.extend(Refused(path, reason) for path in sorted(folder.rglob("*.*")))
