@@ -1,0 +1,42 @@
+"""The console command `platebeam`: finds its subcommands among the installed entry points."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, entry_points, version
+
+COMMANDS = "platebeam.commands"
+"""Entry-point group; each value is a function `main(argv) -> exit status` with its own parser."""
+
+
+def code_version() -> str:
+    """The installed version of platebeam, or "unknown" where it was not installed."""
+    try:
+        return version("platebeam")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `platebeam NAME ARGUMENTS…` and return its exit status."""
+    commands = {entry.name: entry for entry in entry_points(group=COMMANDS)}
+    parser = argparse.ArgumentParser(
+        prog="platebeam",
+        description="Read licence plates in picture archives.",
+        epilog="`platebeam COMMAND --help` tells a command's options.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {code_version()}")
+    parser.add_argument("command", choices=sorted(commands), metavar="COMMAND", help="%(choices)s")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    # Beam warns on import that Google's libraries are absent, whatever one is about to read.
+    logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
+    status: int = commands[arguments.command].load()(arguments.arguments)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The run record: the mark that commits a run, written by the pipeline's own last step.
+
+`runs/<run_id>.json` lists every data file with its rows and hash, says what made them, and counts
+what became of every input. Only files that a record lists belong to the tables. The hashes find
+accidents and edits; they do not stop someone who can rewrite the record.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import apache_beam as beam
+import fsspec
+
+from pipelines.metrics import ALL, Counts, confusions, figures
+from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
+from pipelines.stages import ImageStatus
+from pipelines.tables import DataFile, Run, write_table
+
+FORMAT = "platebeam-run"
+FORMAT_VERSION = 1
+LIBRARIES = (
+    "ai-edge-litert",
+    "apache-beam",
+    "fsspec",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "pyarrow",
+)
+
+
+class RunState(str, Enum):
+    """How a committed run ended."""
+
+    COMPLETE = "complete"
+    OVER_FAILURE_LIMIT = "over_failure_limit"
+
+
+class AccountingError(RuntimeError):
+    """Inputs, outcomes and rows do not add up: the run must not be committed."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What the launcher knows of a run before it starts, for the record.
+
+    Attributes:
+        run: the run.
+        started_at: UTC, ISO 8601.
+        ignored_files: files of the inputs' folders that are no pictures.
+        max_failure_rate: share of failed inputs above which the run is over its limit.
+        bundle, config: what read the plates.
+        options: the job's options, secrets removed.
+        code_version: of platebeam.
+    """
+
+    run: Run
+    started_at: str
+    ignored_files: int
+    max_failure_rate: float
+    bundle: Mapping[str, Any]
+    config: Mapping[str, Any]
+    options: Mapping[str, Any]
+    code_version: str
+
+
+def utc_now() -> str:
+    """The time as the record writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def library_versions() -> dict[str, str | None]:
+    """Versions of what reads plates here."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # opencv has several distributions
+            versions[name] = None
+    return versions
+
+
+_SECRET_NAME = re.compile(
+    r"key|secret|token|passw|credential|signature|\bsig\b|auth", re.IGNORECASE
+)
+
+
+def redact(value: Any, name: str = "") -> Any:
+    """An option's value without secrets: those of that name, and users and signatures in URLs."""
+    if isinstance(value, Mapping):
+        return {key: redact(item, str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact(item, name) for item in value]
+    if value is not None and not isinstance(value, bool) and _SECRET_NAME.search(name):
+        return "***"
+    if not isinstance(value, str):
+        return value if isinstance(value, (int, float, type(None))) else str(value)
+    value = re.sub(r"(?<=://)[^/@\s]+@", "***@", value)
+    value = re.sub(
+        r"([?&;,]?)([\w.-]+)=([^&;,\s]+)",
+        lambda m: f"{m[1]}{m[2]}=***" if _SECRET_NAME.search(m[2]) else m[0],
+        value,
+    )
+    return value
+
+
+def check_accounts(inputs: int, counts: Counts, files: Sequence[DataFile]) -> None:
+    """Every input has one outcome and one row; every plate and truth has its row.
+
+    Raises:
+        AccountingError: something was lost or counted twice.
+    """
+    outcomes = {status.value: counts["images", status.value] for status in ImageStatus}
+    rows = {table: sum(f.rows for f in files if f.table == table) for table in SCHEMAS}
+    expected = {
+        "outcomes": (sum(outcomes.values()), inputs),
+        "rows in images": (rows["images"], inputs),
+        "rows in plates": (rows["plates"], counts["plates", "found"]),
+        "rows in truths": (rows["truths"], counts["truths", "known"]),
+    }
+    wrong = [
+        f"{found} {name} instead of {due}"
+        for name, (found, due) in expected.items()
+        if found != due
+    ]
+    if wrong:
+        raise AccountingError(
+            f"the accounts of this run do not add up, nothing is committed: {'; '.join(wrong)} "
+            f"({inputs} inputs, {outcomes})"
+        )
+
+
+class CommitRun(beam.DoFn):
+    """The job's last step: check the accounts, write the metrics, then the record.
+
+    A repeated attempt replaces the record by its like.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+
+    def process(
+        self,
+        _: Any,
+        inputs: int,
+        counts: Counts,
+        slices: Iterable[tuple[str, Counts]],
+        files: Iterable[DataFile],
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the record that was written."""
+        run = self._plan.run
+        listed = sorted(files, key=lambda file: (file.table, file.path))
+        check_accounts(inputs, counts, listed)
+        by_slice = dict(slices)
+        listed.append(write_table("metrics", _metric_rows(run, by_slice), run))
+        listed.append(write_table("confusions", _confusion_rows(run, by_slice), run))
+        for table in SCHEMAS.keys() - {file.table for file in listed}:
+            listed.append(write_table(table, [], run))  # a table without rows still has columns
+        record = make_record(self._plan, inputs, counts, listed)
+        write_record(record, run.output)
+        yield record
+
+
+def _metric_rows(run: Run, slices: Mapping[str, Counts]) -> list[dict[str, Any]]:
+    return [
+        {"run_id": run.run_id, "slice": name, **asdict(figure)}
+        for name in sorted(slices, key=lambda name: (name != ALL, name))
+        for figure in figures(slices[name])
+    ]
+
+
+def _confusion_rows(run: Run, slices: Mapping[str, Counts]) -> list[dict[str, Any]]:
+    return [
+        {"run_id": run.run_id, "truth": truth, "read": read, "count": count}
+        for truth, read, count in (confusions(slices[ALL]) if ALL in slices else ())
+    ]
+
+
+def make_record(
+    plan: RunPlan, inputs: int, counts: Counts, files: Sequence[DataFile]
+) -> dict[str, Any]:
+    """The record as it is written, JSON-able."""
+    failed = counts["images", ImageStatus.FAILED.value]
+    over = failed > plan.max_failure_rate * inputs
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "schema_version": SCHEMA_VERSION,
+        "run_id": plan.run.run_id,
+        "state": (RunState.OVER_FAILURE_LIMIT if over else RunState.COMPLETE).value,
+        "started_at": plan.started_at,
+        "finished_at": utc_now(),
+        "counts": {
+            "inputs": inputs,
+            **{status.value: counts["images", status.value] for status in ImageStatus},
+            "failures": {key[1]: n for key, n in sorted(counts.items()) if key[0] == "failures"},
+            "plates_found": counts["plates", "found"],
+            "plates_read": counts["plates", "read"],
+            "truths": counts["truths", "known"],
+            "ignored_files": plan.ignored_files,
+        },
+        "files": [asdict(file) for file in files],
+        "bundle": plan.bundle,
+        "config": plan.config,
+        "code_version": plan.code_version,
+        "libraries": library_versions(),
+        "options": plan.options,
+    }
+
+
+def record_path(output: str, run_id: str) -> str:
+    """Where the record of a run lies."""
+    return f"{output}/runs/{run_id}.json"
+
+
+def write_record(record: Mapping[str, Any], output: str) -> None:
+    """Write a record, whole or not at all."""
+    fs, path = fsspec.core.url_to_fs(record_path(output, record["run_id"]))
+    fs.makedirs(fs._parent(path), exist_ok=True)
+    fs.pipe_file(f"{path}.tmp", json.dumps(record, indent=1).encode())
+    fs.mv(f"{path}.tmp", path)
+
+
+def read_record(output: str, run_id: str) -> dict[str, Any] | None:
+    """The record of a run, or None where it was not committed."""
+    fs, path = fsspec.core.url_to_fs(record_path(output, run_id))
+    if not fs.exists(path):
+        return None
+    record: dict[str, Any] = json.loads(fs.cat_file(path))
+    return record

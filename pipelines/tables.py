@@ -1,0 +1,265 @@
+"""Results to rows, rows to Parquet files; every finished file is told with its rows and sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+import apache_beam as beam
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from lpr_core.geometry import Box
+from lpr_core.plate_reader import PlateRead
+from pipelines.metrics import judge
+from pipelines.schemas import SCHEMAS
+from pipelines.stages import TIMED_STAGES, PictureResult
+
+ROW_GROUP_BYTES = 2**20
+ROWS_AT_ONCE = 256
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every row of a run shares, and where it goes.
+
+    Attributes:
+        run_id: names the run; part of every file name.
+        output: the folder of the tables, a local path or anything fsspec opens.
+        bundle_sha256, config_sha256: what read the plates.
+    """
+
+    run_id: str
+    output: str
+    bundle_sha256: str
+    config_sha256: str
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A finished file of a table; `path` is relative to the output folder."""
+
+    table: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def image_rows(run: Run, result: PictureResult) -> list[Row]:
+    """The row of an input."""
+    facts, failure = result.facts, result.failure
+    spent = {stage.value: milliseconds for stage, milliseconds in facts.milliseconds}
+    return [
+        {
+            "run_id": run.run_id,
+            "uri": facts.ref.uri,
+            "sha256": facts.sha256,
+            "source_version": facts.version,
+            "bytes": facts.bytes,
+            "width": facts.width,
+            "height": facts.height,
+            "format": facts.format,
+            "orientation": facts.orientation,
+            "captured_at": facts.captured_at or facts.ref.captured_at,
+            "labels": facts.ref.labels,
+            "status": result.status.value,
+            "stage": failure and failure.stage.value,
+            "reason": failure and failure.reason.value,
+            "message": failure and failure.message,
+            "plates_found": len(result.plates),
+            "plates_read": sum(read.text is not None for read in result.reads),
+            "milliseconds": {stage.value: spent.get(stage.value) for stage in TIMED_STAGES},
+        }
+    ]
+
+
+def plate_rows(run: Run, result: PictureResult) -> list[Row]:
+    """A row for each plate found."""
+    return [
+        {
+            "run_id": run.run_id,
+            "read_id": read_id(run, result, index),
+            "uri": result.facts.ref.uri,
+            "image_sha256": result.facts.sha256,
+            "index": index,
+            "status": read.status.value,
+            "text": read.text,
+            "text_raw": read.text_raw,
+            "confidence": read.confidence,
+            "detection_score": read.detection.score,
+            "corners": [{"x": x, "y": y} for x, y in read.detection.quad],
+            "box": asdict(read.detection.box),
+            "characters": _characters(read),
+            "alternatives": [
+                {"text": text, "probability": probability}
+                for text, probability in read.alternatives
+            ],
+            "crop_sha256": evidence.crop_sha256,
+            "crop": evidence.crop,
+        }
+        for index, (read, evidence) in enumerate(result.plates)
+    ]
+
+
+def truth_rows(run: Run, result: PictureResult) -> list[Row]:
+    """A row for each plate known to be in the picture."""
+    return [
+        {
+            "run_id": run.run_id,
+            "uri": result.facts.ref.uri,
+            "index": index,
+            "text": outcome.truth.text,
+            "box": _box(outcome.truth.box),
+            "read_id": None if outcome.read is None else read_id(run, result, outcome.read),
+            "iou": outcome.iou,
+            "furthest_stage": outcome.stage.value,
+            "edit_distance": outcome.edits,
+        }
+        for index, outcome in enumerate(judge(result.facts.ref.truths or (), result.reads))
+    ]
+
+
+def _characters(read: PlateRead) -> list[Row]:
+    return [
+        {
+            "character": character.character,
+            "probability": character.probability,
+            "box": asdict(character.box),
+            "alternatives": [
+                {"character": other, "probability": probability}
+                for other, probability in character.alternatives
+            ],
+        }
+        for character in read.characters
+    ]
+
+
+def _box(box: Box | None) -> Row | None:
+    return asdict(box) if box else None
+
+
+def read_id(run: Run, result: PictureResult, index: int) -> str:
+    """The name of a read: the same in every run that reads the same plate in the same way.
+
+    32 hex digits of the sha256 over the input's URI, the hash of its bytes, the plate's index, the
+    bundle and the configuration.
+    """
+    facts = result.facts
+    parts = (facts.ref.uri, facts.sha256, index, run.bundle_sha256, run.config_sha256)
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+class _HashedFile(io.RawIOBase):
+    """A file that hashes and counts what passes through it on its way to a store."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.size
+
+    def write(self, data: Any) -> int:
+        piece = bytes(data)
+        self._file.write(piece)
+        self.hash.update(piece)
+        self.size += len(piece)
+        return len(piece)
+
+
+class TableFile:
+    """One Parquet file being written: row groups of bounded bytes, so memory stays bounded too.
+
+    Its name holds the run and a number drawn for this attempt: an attempt that an engine repeats
+    writes another file, and only files that the run record names count.
+    """
+
+    def __init__(self, table: str, run: Run) -> None:
+        self._table = table
+        self._path = f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
+        self._schema = SCHEMAS[table]
+        fs, path = fsspec.core.url_to_fs(f"{run.output}/{self._path}")
+        fs.makedirs(fs._parent(path), exist_ok=True)
+        self._target = fs.open(path, "wb")
+        self._file = _HashedFile(self._target)
+        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
+        self._rows: list[Row] = []
+        self._batches: list[pa.RecordBatch] = []
+        self._count = 0
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Add rows, each with a value for every column."""
+        self._rows.extend(rows)
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self._to_arrow()
+            if sum(batch.nbytes for batch in self._batches) >= ROW_GROUP_BYTES:
+                self._flush()
+
+    def close(self) -> DataFile:
+        """Write the rest and finish the file."""
+        self._to_arrow()
+        self._flush()
+        self._writer.close()
+        self._target.close()
+        digest = self._file.hash.hexdigest()
+        return DataFile(self._table, self._path, self._count, self._file.size, digest)
+
+    def _to_arrow(self) -> None:
+        self._batches.append(pa.RecordBatch.from_pylist(self._rows, self._schema))
+        self._count += len(self._rows)
+        self._rows = []
+
+    def _flush(self) -> None:
+        table = pa.Table.from_batches(self._batches, self._schema)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._batches = []
+
+
+def write_table(table: str, rows: Iterable[Row], run: Run) -> DataFile:
+    """Write rows as one file."""
+    file = TableFile(table, run)
+    file.write(rows)
+    return file.close()
+
+
+class WriteTable(beam.DoFn):
+    """Writes one file a bundle, and names it when the bundle ends."""
+
+    def __init__(
+        self, table: str, rows_of: Callable[[Run, PictureResult], list[Row]], run: Run
+    ) -> None:
+        self._table = table
+        self._rows_of = rows_of
+        self._run = run
+        self._file: TableFile | None = None
+
+    def start_bundle(self) -> None:
+        """Forget what an attempt that failed left behind."""
+        self._file = None
+
+    def process(self, result: PictureResult) -> None:
+        """Write a result's rows."""
+        rows = self._rows_of(self._run, result)
+        if rows:
+            self._file = self._file or TableFile(self._table, self._run)
+            self._file.write(rows)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Finish the bundle's file."""
+        if self._file is not None:
+            yield GlobalWindows.windowed_value(self._file.close())
+            self._file = None

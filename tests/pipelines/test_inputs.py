@@ -1,0 +1,260 @@
+"""What INPUT and --truth come to, without running a job."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lpr_core.geometry import Box
+from lpr_core.score import PlateTruth
+from pipelines.inputs import (
+    BLOCK_SIZE,
+    ImageRef,
+    InputError,
+    expand_inputs,
+    pack_refs,
+    unpack_refs,
+)
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def names(refs: list[ImageRef], folder: Path) -> list[str]:
+    return [os.path.relpath(ref.uri, folder) for ref in refs]
+
+
+def test_a_folder_is_its_pictures_by_extension_in_all_folders_below(tmp_path: Path) -> None:
+    touch(tmp_path, "b.JPG", "a.png", "deep/er/c.webp", "notes.txt", "deep/list.csv", "x")
+    found = expand_inputs([str(tmp_path)])
+    assert sorted(names(found.refs, tmp_path)) == ["a.png", "b.JPG", "deep/er/c.webp"]
+    assert found.ignored == 3
+    assert all(ref.truths is None and ref.labels == () for ref in found.refs)
+
+
+def test_a_glob_takes_what_it_matches_but_folders_that_claim_to_be_pictures(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, "a1.jpg", "a2", "b1.jpg", "a_folder/z.jpg", "a.jpg/z.jpg")
+    found = expand_inputs([str(tmp_path / "a*")])
+    assert names(found.refs, tmp_path) == ["a.jpg", "a1.jpg", "a2"]
+    assert found.ignored == 1
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path: Path) -> None:
+    touch(tmp_path, "car[1].jpg", "car1.jpg")
+    assert names(expand_inputs([str(tmp_path / "car[1].jpg")]).refs, tmp_path) == ["car[1].jpg"]
+
+
+def test_relative_paths_and_file_uris_become_absolute_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    both = expand_inputs(["a.jpg", f"file://{tmp_path}/a.jpg"])
+    assert [ref.uri for ref in both.refs] == [str(tmp_path / "a.jpg")]
+
+
+def test_other_stores_keep_their_scheme(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/inputs-test/a.jpg": b"x", "/inputs-test/b.txt": b"x"})
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/one.jpg", b"x")
+        archive.writestr("two.png", b"x")
+    try:
+        found = expand_inputs(["memory://inputs-test", f"zip://::{tmp_path}/a.zip"])
+    finally:
+        memory.rm("/inputs-test", recursive=True)
+    assert [ref.uri for ref in found.refs] == [
+        "memory:///inputs-test/a.jpg",
+        f"zip://in/one.jpg::{tmp_path}/a.zip",
+        f"zip://two.png::{tmp_path}/a.zip",
+    ]
+
+
+ROWS = [
+    {"uri": "a.jpg", "text": "AB1", "x": 1, "y": 2, "w": 3.5, "h": 4, "lane": "left"},
+    {"uri": "b.jpg", "text": None, "x": None, "y": None, "w": None, "h": None, "lane": "left"},
+    {"uri": "a.jpg", "text": "CD2", "x": 9, "y": 2, "w": 3, "h": 4, "lane": "right"},
+]
+
+
+def write_rows(path: Path) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    else:
+        lines = [",".join(ROWS[0])]
+        lines += [",".join("" if v is None else str(v) for v in row.values()) for row in ROWS]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_rows_of_one_uri_are_one_input_with_several_truths(tmp_path: Path, kind: str) -> None:
+    write_rows(tmp_path / f"list.{kind}")
+    a, b = expand_inputs([str(tmp_path / f"list.{kind}")]).refs
+    assert a == ImageRef(
+        str(tmp_path / "a.jpg"),
+        (PlateTruth("AB1", Box(1, 2, 3.5, 4)), PlateTruth("CD2", Box(9, 2, 3, 4))),
+        (("lane", "left|right"),),
+    )
+    # A row of blanks under box columns is a picture known to have no plate.
+    assert b == ImageRef(str(tmp_path / "b.jpg"), (), (("lane", "left"),))
+
+
+def test_a_text_list_is_a_uri_a_line_relative_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\n\n  /b/c.jpg \ns3://bucket/d.jpg\n")
+    assert expand_inputs([str(tmp_path / "list.txt")]).refs == [
+        ImageRef(str(tmp_path / "a.jpg")),
+        ImageRef("/b/c.jpg"),
+        ImageRef("s3://bucket/d.jpg"),
+    ]
+
+
+def test_blank_texts_without_box_columns_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("uri,text\na.jpg,\nb.jpg,XY1\n")
+    assert [ref.truths for ref in expand_inputs([str(tmp_path / "list.csv")]).refs] == [
+        None,
+        (PlateTruth("XY1", None),),
+    ]
+
+
+def test_times_with_an_offset_become_utc(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(
+        "uri,captured_at\na.jpg,2026-05-04T10:00:00+02:00\nb.jpg,2026-05-04 10:00\n"
+        "c.jpg,2026-05-04T10:00:00Z\n"
+    )
+    assert [ref.captured_at for ref in expand_inputs([str(tmp_path / "list.csv")]).refs] == [
+        datetime(2026, 5, 4, 8),
+        datetime(2026, 5, 4, 10),
+        datetime(2026, 5, 4, 10),
+    ]
+    taken = datetime(2026, 5, 4, 8, tzinfo=timezone.utc)
+    pq.write_table(pa.table({"uri": ["a.jpg"], "captured_at": [taken]}), tmp_path / "list.parquet")
+    (ref,) = expand_inputs([str(tmp_path / "list.parquet")]).refs
+    assert ref.captured_at == datetime(2026, 5, 4, 8)
+
+
+BAD_ROWS = {
+    "b.jpg,AB1,one,2,3,4,": "column x is not a number",
+    "b.jpg,AB1,1,2,3,,": "column h is not a number",
+    "b.jpg,AB1,1,2,0,4,": "the box has no area",
+    "b.jpg,AB1,1,2,nan,4,": "column w is not finite",
+    ",AB1,1,2,3,4,": "column uri is blank",
+    "b.jpg,AB1,1,2,3,4,soon": "column captured_at is not an ISO 8601 time",
+    "b.jpg,AB1,1,2,3,4": "6 cells in 7 columns",
+    "b.jpg,AB1,1,2,3,4,,,": "9 cells in 7 columns",
+    'b.jpg,"AB1,1,2,3,4,': "the row is not CSV (unexpected end of data)",
+    "b.jpg,AB\udcff1,1,2,3,4,": "the row is not UTF-8",
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS)
+def test_a_bad_row_is_an_input_with_a_problem_and_costs_no_other(tmp_path: Path, row: str) -> None:
+    manifest = tmp_path / "list.csv"
+    text = f"uri,text,x,y,w,h,captured_at\na.jpg,AA1,1,2,3,4,\n{row}\nc.jpg,CC1,1,2,3,4,\n"
+    manifest.write_bytes(text.encode("utf-8", "surrogateescape"))
+    a, c, bad = expand_inputs([str(manifest)]).refs
+    assert [a.uri, c.uri] == [str(tmp_path / "a.jpg"), str(tmp_path / "c.jpg")]
+    assert (bad.uri, bad.problem) == (f"{manifest}:3", f"{manifest}:3: {BAD_ROWS[row]}")
+    assert "AB1" not in str(bad.problem)
+
+
+def test_bad_lines_of_json_are_inputs_with_a_problem(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.jsonl"
+    manifest.write_text('{"uri": "a.jpg"}\n{"uri": \n[1]\n{"uri": "b.jpg", "text": 1.5}\n')
+    a, *bad = expand_inputs([str(manifest)]).refs
+    assert a.uri == str(tmp_path / "a.jpg")
+    assert [ref.problem for ref in bad] == [
+        f"{manifest}:2: the row is not JSON",
+        f"{manifest}:3: the row is no JSON object",
+        f"{manifest}:4: column text is not a text",
+    ]
+
+
+def test_truth_is_joined_by_the_longest_matching_end_of_the_path(tmp_path: Path) -> None:
+    touch(tmp_path, "us/car.jpg", "eu/car.jpg", "eu/van.jpg", "eu/bus.jpg")
+    (tmp_path / "truth.csv").write_text(
+        "image,x,y,w,h,text,country\n"
+        "car.jpg,1,1,9,9,ANY1,xx\n"
+        "us/car.jpg,2,2,9,9,US1,us\n"
+        "van.jpg,,,,,,eu\n"
+        "absent.jpg,3,3,9,9,NO1,eu\n"
+    )
+    found = expand_inputs(
+        [str(tmp_path / "us"), str(tmp_path / "eu")], [str(tmp_path / "truth.csv")]
+    )
+    known = {os.path.relpath(ref.uri, tmp_path): (ref.truths, ref.labels) for ref in found.refs}
+    assert known == {
+        "us/car.jpg": ((PlateTruth("US1", Box(2, 2, 9, 9)),), (("country", "us"),)),
+        "eu/car.jpg": ((PlateTruth("ANY1", Box(1, 1, 9, 9)),), (("country", "xx"),)),
+        "eu/van.jpg": ((), (("country", "eu"),)),
+        "eu/bus.jpg": (None, ()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("list.csv", "image,text\na.jpg,AB1\n", "no column uri"),
+        ("list.csv", "", "no column uri"),
+        ("list.txt", "\n\n", "no picture in it"),
+        ("list.parquet", "not Parquet at all", "not a Parquet file"),
+    ],
+)
+def test_a_manifest_of_no_use_is_refused(
+    tmp_path: Path, file: str, content: str, message: str
+) -> None:
+    (tmp_path / file).write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        expand_inputs([str(tmp_path / file)])
+    assert str(tmp_path / file) in str(error.value)
+
+
+def test_missing_and_empty_inputs_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "pictures/a.jpg", "empty/readme.md")
+    for given, message in [
+        (tmp_path / "absent", "no such file or folder"),
+        (tmp_path / "pictures" / "*.png", "nothing matches"),
+        (tmp_path / "empty", "no picture in it"),
+        ("nonsense://a/b.jpg", "nonsense"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            expand_inputs([str(tmp_path / "pictures"), str(given)])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image,text\na.jpg,AB1\n", "no column x, y, w, h"),
+        ("image,x,y,w,h,text\na.jpg,1,2,three,4,AB1\n", ":2: column w is not a number"),
+    ],
+)
+def test_a_truth_file_with_faults_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    touch(tmp_path, "a.jpg")
+    (tmp_path / "truth.csv").write_text(content)
+    with pytest.raises(InputError, match=message):
+        expand_inputs([str(tmp_path / "a.jpg")], [str(tmp_path / "truth.csv")])
+    with pytest.raises(InputError, match="No such file"):
+        expand_inputs([str(tmp_path / "a.jpg")], [str(tmp_path / "absent.csv")])
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 1000, 1025])
+def test_packing_loses_nothing_and_leaves_enough_blocks_to_share(count: int) -> None:
+    refs = [ImageRef(f"{number}.jpg") for number in range(count)]
+    blocks = pack_refs(refs)
+    assert [ref for block in blocks for ref in unpack_refs(block)] == refs
+    assert max(len(unpack_refs(block)) for block in blocks) <= BLOCK_SIZE
+    assert len(blocks) >= min(count, 64)

@@ -1,0 +1,146 @@
+"""Options, checked without running a job, and the ways in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
+from pipelines import cli, read_plates
+
+
+def prepare(street: Path, output: Path, *more: str) -> read_plates.Job:
+    return read_plates.prepare([str(street), "--output", str(output), *more])
+
+
+def test_the_local_runner_is_the_in_process_one(street: Path, tmp_path: Path) -> None:
+    for given in ([], ["--runner=DirectRunner"], ["--runner=FnApiRunner"]):
+        job = prepare(street, tmp_path, "--workers=2", *given)
+        assert job.is_local
+        assert job.options.view_as(StandardOptions).runner == "FnApiRunner"
+        assert job.options.view_as(DirectOptions).direct_num_workers == 2
+        assert job.options.view_as(DirectOptions).direct_running_mode != "in_memory"
+    one = prepare(street, tmp_path, "--workers=1").options.view_as(DirectOptions)
+    assert (one.direct_num_workers, one.direct_running_mode) == (1, "in_memory")
+
+
+def test_another_runner_gets_every_option_as_it_is(street: Path, tmp_path: Path) -> None:
+    given = ["--runner=FlinkRunner", "--flink_master=localhost:8081", "--some_new_option=3"]
+    job = prepare(street, tmp_path, *given)
+    assert not job.is_local
+    options = job.options.get_all_options(drop_default=True, retain_unknown_options=True)
+    assert options["runner"] == "FlinkRunner"
+    assert options["flink_master"] == "localhost:8081"
+    assert options["some_new_option"] == "3"
+    assert "direct_num_workers" not in options
+
+
+def test_the_plan_names_the_run_and_what_reads_it(street: Path, tmp_path: Path) -> None:
+    plan = prepare(street, tmp_path, "--run-id=r7", "--min-confidence=0.4").plan
+    assert plan.run.run_id == "r7"
+    assert plan.config["min_confidence"] == 0.4
+    assert plan.config["sha256"] == plan.run.config_sha256
+    assert plan.bundle["sha256"] == plan.run.bundle_sha256
+    assert plan.ignored_files == 2  # truth.csv and notes.txt
+    other = prepare(street, tmp_path, "--min-confidence=0.5").plan
+    assert other.run.config_sha256 != plan.run.config_sha256
+    assert other.run.run_id != plan.run.run_id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{street}"], "--output"),
+        (["--output={out}"], "INPUT"),
+        (["{street}/absent", "--output={out}"], "no such file or folder"),
+        (["{empty}", "--output={out}"], "no picture in it"),
+        (
+            ["{street}", "--output={out}", "--truth={street}/notes.txt"],
+            "no column image, x, y, w, h, text",
+        ),
+        (["{street}", "--output={out}", "--truth={street}/absent.csv"], "absent.csv"),
+        (["{street}", "--output={street}/notes.txt/out"], "cannot write to"),
+        (["{street}", "--output={out}", "--bundle={empty}"], "manifest.json"),
+        (["{street}", "--output={out}", "--bundle={street}/absent"], "no bundle folder"),
+        (["{street}", "--output={out}", "--workers=0"], "less than 1"),
+        (["{street}", "--output={out}", "--workers=two"], "invalid"),
+        (["{street}", "--output={out}", "--detector=magic"], "invalid choice"),
+        (["{street}", "--output={out}", "--min-confidence=1.5"], "between 0 and 1"),
+        (["{street}", "--output={out}", "--max-failure-rate=-1"], "between 0 and 1"),
+        (["{street}", "--output={out}", "--max-bytes=0"], "less than 1"),
+        (["{street}", "--output={out}", "--run-id=../r"], "letters, digits"),
+        (["{street}", "--output={out}", "--min-confidance=0.5"], "--min-confidance=0.5"),
+        (["{street}", "--output={out}", "{street}/more.jpg"], "more.jpg"),
+    ],
+)
+def test_bad_options_end_with_status_2_and_one_line_before_any_work(
+    street: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    filled = [a.format(street=street, out=out, empty=tmp_path / "empty") for a in arguments]
+    try:
+        status = read_plates.main(filled)
+    except SystemExit as stop:  # argparse's own way out
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    *usage, line = printed.err.splitlines()
+    assert line.startswith("platebeam read: ")
+    assert message in line
+    assert all(before.startswith("usage:") for before in usage)
+    assert not list(out.rglob("*.parquet"))
+
+
+def test_a_run_id_is_used_once(street: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "r1.json").write_text("{}")
+    with pytest.raises(read_plates.OptionError, match="already has a run r1"):
+        prepare(street, tmp_path, "--run-id=r1")
+
+
+def test_the_command_finds_its_subcommands_by_entry_point(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    assert "read" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["read", "--help"])
+    assert stop.value.code == 0
+    assert "--output" in capsys.readouterr().out
+
+
+def test_help_needs_neither_beam_nor_tensorflow() -> None:
+    script = (
+        "import sys, pipelines.cli as cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('apache_beam', 'tensorflow', 'keras') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_runs_like_the_command(street: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines.read_plates", street / "one.jpg"]
+    done = subprocess.run(
+        [*command, "--output", tmp_path, "--workers=1", "--show-reads=5"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "1 pictures: " in done.stdout
+    assert "one.jpg" in done.stdout
+    assert len(list((tmp_path / "runs").iterdir())) == 1

@@ -1,0 +1,131 @@
+"""The run record: what it says, and that nothing is committed when the accounts do not add up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from lpr_core.bundle import Bundle
+from pipelines import read_plates, tables
+from pipelines.run_record import AccountingError, check_accounts, redact
+from pipelines.tables import DataFile
+
+from .conftest import Tables
+
+Read = Callable[..., Tables]
+
+
+def test_the_record_lists_every_file_with_its_rows_and_hash(street: Path, read: Read) -> None:
+    result = read(street, "--truth", street / "truth.csv", workers=2)
+    record = result.record
+    listed = {file["path"]: file for file in record["files"]}
+    written = {str(f.relative_to(result.output)) for f in result.output.rglob("*.parquet")}
+    assert set(listed) == written
+    for path, file in listed.items():
+        data = (result.output / path).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == file["sha256"]
+        assert len(data) == file["bytes"]
+        assert pq.read_metadata(result.output / path).num_rows == file["rows"]
+        assert record["run_id"] in path
+
+
+def test_the_record_tells_what_read_the_plates(street: Path, read: Read) -> None:
+    result = read(street, "--run-id", "r1")
+    record = result.record
+    assert json.loads((result.output / "runs" / "r1.json").read_text()) == record
+    assert record["state"] == "complete"
+    assert record["bundle"]["sha256"] == Bundle.load().sha256
+    assert record["config"]["detector"] == "contour"
+    assert record["started_at"] <= record["finished_at"]
+    assert record["options"]["inputs"] == [str(street)]
+    assert record["options"]["beam"]["runner"] == "FnApiRunner"
+    assert {"python", "apache-beam", "numpy", "ai-edge-litert"} <= set(record["libraries"])
+    assert record["counts"] == {
+        "inputs": 6,
+        "read": 4,
+        "no_plate": 1,
+        "unreadable": 0,
+        "failed": 1,
+        "failures": {"decode/truncated": 1},
+        "plates_found": 5,
+        "plates_read": 5,
+        "truths": 0,
+        "ignored_files": 2,
+    }
+    assert [f.name for f in (result.output / "runs").iterdir()] == ["r1.json"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_lost_row_fails_the_job_and_commits_nothing(
+    street: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    workers: int,
+) -> None:
+    whole = tables.image_rows
+
+    def image_rows(run: tables.Run, result: Any) -> list[tables.Row]:
+        return [] if result.facts.ref.uri.endswith("two.jpg") else whole(run, result)
+
+    monkeypatch.setattr(read_plates, "image_rows", image_rows)
+    arguments = [str(street), "--output", str(tmp_path), "--run-id=r", f"--workers={workers}"]
+    assert read_plates.main(arguments) == 1
+    assert "5 rows in images instead of 6" in capsys.readouterr().err.splitlines()[-1]
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def data_files(**rows: int) -> list[DataFile]:
+    return [DataFile(table, f"{table}/a.parquet", count, 1, "00") for table, count in rows.items()]
+
+
+ACCOUNTS = Counter(
+    {
+        ("images", "read"): 3,
+        ("images", "failed"): 1,
+        ("plates", "found"): 5,
+        ("truths", "known"): 2,
+    }
+)
+
+
+def test_accounts_that_add_up() -> None:
+    check_accounts(4, ACCOUNTS, data_files(images=4, plates=5, truths=2))
+    check_accounts(4, ACCOUNTS, data_files(images=4, plates=5, truths=2) + data_files(metrics=9))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "files", "message"),
+    [
+        (5, data_files(images=5, plates=5, truths=2), "4 outcomes instead of 5"),
+        (4, data_files(images=3, plates=5, truths=2), "3 rows in images instead of 4"),
+        (4, data_files(images=5, plates=5, truths=2), "5 rows in images instead of 4"),
+        (4, data_files(images=4, plates=6, truths=2), "6 rows in plates instead of 5"),
+        (4, data_files(images=4, plates=5), "0 rows in truths instead of 2"),
+    ],
+)
+def test_accounts_that_do_not(inputs: int, files: list[DataFile], message: str) -> None:
+    with pytest.raises(AccountingError, match=message):
+        check_accounts(inputs, ACCOUNTS, files)
+
+
+def test_secrets_stay_out_of_the_record() -> None:
+    options = {
+        "inputs": ["https://me:pw@host/a.jpg?X-Amz-Signature=ff00&v=2", "s3://bucket/pictures"],
+        "beam": {"aws_secret_access_key": "s3cr3t", "temp_location": "gs://b/t", "tokens": ["t"]},
+        "keep_crops": False,
+        "max_bytes": 5,
+    }
+    assert redact(options) == {
+        "inputs": ["https://***@host/a.jpg?X-Amz-Signature=***&v=2", "s3://bucket/pictures"],
+        "beam": {"aws_secret_access_key": "***", "temp_location": "gs://b/t", "tokens": ["***"]},
+        "keep_crops": False,
+        "max_bytes": 5,
+    }
