@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bundle samples clean
+.PHONY: demo test lint samples clean
 
 demo: .venv/runtime
 	rm -rf demo-output
@@ -14,6 +14,9 @@ lint: .venv/development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+samples: .venv/development
+	$(BIN)/platebeam generate samples --output samples --seed 7
 
 clean:
 	rm -rf .venv build *.egg-info demo-output

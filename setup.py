@@ -34,7 +34,9 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.8",
+            "setuptools>=68",
             "types-tqdm",
+            "wheel",
         ],
     },
     entry_points={

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as PillowImage
 
 from lpr_core.geometry import Image
@@ -43,12 +43,35 @@ class DecodeError(ValueError):
         return DecodeError, (self.reason, str(self))
 
 
+TURNS = {
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_270,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation (TIFF 6.0, tag 274)."""
+
+HIGHEST_PIXEL_LIMIT = 2 * (PillowImage.MAX_IMAGE_PIXELS or 2**31)
+"""Pillow opens no larger picture; its limit is left as it is, since it is the process's."""
+
+
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What a picture may cost: bytes of the file, pixels of the decoded picture."""
+    """What a picture may cost: bytes of the file, pixels of the decoded picture.
+
+    Raises:
+        ValueError: a pixel limit above HIGHEST_PIXEL_LIMIT.
+    """
 
     max_bytes: int = 64 * 2**20
     max_pixels: int = 64_000_000
+
+    def __post_init__(self) -> None:
+        if self.max_pixels > HIGHEST_PIXEL_LIMIT:
+            raise ValueError(f"at most {HIGHEST_PIXEL_LIMIT} pixels can be allowed")
 
 
 @dataclass(frozen=True)
@@ -100,8 +123,10 @@ def decode(data: bytes, limits: DecodeLimits | None = None) -> Picture:
         image = PillowImage.open(io.BytesIO(data))
     except UnidentifiedImageError:
         raise DecodeError(DecodeReason.NOT_AN_IMAGE, "no known image format") from None
-    except PillowImage.DecompressionBombError as error:
-        raise DecodeError(DecodeReason.TOO_MANY_PIXELS, str(error)) from None
+    except PillowImage.DecompressionBombError:
+        raise DecodeError(
+            DecodeReason.TOO_MANY_PIXELS, f"more pixels than the limit of {limits.max_pixels}"
+        ) from None
     except Exception as error:
         raise DecodeError(*_broken(error)) from error
     with image:
@@ -115,17 +140,19 @@ def decode(data: bytes, limits: DecodeLimits | None = None) -> Picture:
         # struct.error …); a picture that cannot be decoded is data here, so all are caught.
         try:
             exif = image.getexif()
-            orientation = exif.get(ExifTags.Base.Orientation, 1)
+            orientation = int(exif.get(ExifTags.Base.Orientation, 1))
             captured_at = _captured_at(exif)
         except Exception:
-            exif, orientation, captured_at = None, 1, None  # damaged metadata costs no picture
-        if orientation not in range(1, 9):
-            orientation = 1
+            orientation, captured_at = 1, None  # damaged metadata costs no picture
         try:
-            pixels = np.array(ImageOps.exif_transpose(_grey(image)), dtype=np.uint8)
+            grey = _grey(image)
         except Exception as error:
             raise DecodeError(*_broken(error)) from error
-        return Picture(pixels, image.format or "", int(orientation), captured_at)
+        # Pillow turns a TIFF itself as it loads.
+        if orientation in TURNS and image.format != "TIFF":
+            grey = grey.transpose(TURNS[orientation])
+        upright = orientation if orientation in TURNS else 1
+        return Picture(np.array(grey, dtype=np.uint8), image.format or "", upright, captured_at)
 
 
 def _grey(image: PillowImage.Image) -> PillowImage.Image:
@@ -133,14 +160,11 @@ def _grey(image: PillowImage.Image) -> PillowImage.Image:
     if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip, not scale
         samples = np.asarray(image, dtype=np.float64)
         full_scale = 65535.0 if samples.max(initial=0) > 255 else 255.0
-        scaled = PillowImage.fromarray(np.clip(samples / full_scale * 255, 0, 255).astype(np.uint8))
-        scaled.info.update(image.info)
-        return scaled
+        return PillowImage.fromarray(np.clip(samples / full_scale * 255, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = PillowImage.new("RGBA", image.size, "white")
         paper.alpha_composite(image)
-        paper.info.update(image.info)
         image = paper
     return image.convert("L")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ MIN_SCORE = 2.4
 MAX_OVERLAP = 0.25
 
 MIN_CHARACTERS = 3
+MIN_SINGLE_LINE = 4
 CHARACTER_HEIGHTS = (8, 150)
 """Lowest and highest character in pixels of the working picture."""
 
@@ -92,10 +94,9 @@ class ContourDetector:
         working = cv2.resize(image, size, interpolation=interpolation)
         smooth = np.asarray(cv2.GaussianBlur(working, (3, 3), 0), dtype=np.uint8)
         candidates = [
-            PlateDetection(as_quad(_plate_corners(line) / scale), score)
+            PlateDetection(as_quad(_plate_corners(lines) / scale), score)
             for mask in _ink_masks(smooth)
-            for line in _lines(_character_like(components_of(mask)))
-            if (score := _plate_likeness(line, smooth)) >= MIN_SCORE
+            for lines, score in _plates(_character_like(components_of(mask)), smooth)
         ]
         kept: list[PlateDetection] = []
         for candidate in sorted(candidates, key=lambda detection: -detection.score):
@@ -129,6 +130,35 @@ def _character_like(components: Components) -> Components:
         & ~((fill > 0.93) & (width > 0.45 * height))
     )
     return np.asarray(components[character_like])
+
+
+def _plates(
+    components: Components, smooth: Image
+) -> Iterator[tuple[tuple[Components, ...], float]]:
+    """Lines that look like a plate's, and pairs of them that stand like a two-line plate's."""
+    scored = [(line, _plate_likeness(line, smooth)) for line in _lines(components)]
+    likely = [(line, score) for line, score in scored if score >= MIN_SCORE]
+    for line, score in likely:
+        if len(line) >= MIN_SINGLE_LINE:
+            yield (line,), score
+    for (upper, first), (lower, second) in permutations(likely, 2):
+        if _stacked(upper, lower):
+            yield (upper, lower), first + second
+
+
+def _stacked(upper: Components, lower: Components) -> bool:
+    """Whether two lines stand close below each other and are about as high and as wide."""
+    high, low = np.median(upper[:, HEIGHT]), np.median(lower[:, HEIGHT])
+    gap = np.median(lower[:, Y]) - np.median(upper[:, Y] + upper[:, HEIGHT])
+    left, right = max(upper[0, X], lower[0, X]), min(_right(upper), _right(lower))
+    narrower = min(_right(upper) - upper[0, X], _right(lower) - lower[0, X])
+    return bool(
+        0.7 < high / low < 1.43 and -0.1 * low < gap < 0.8 * low and right - left > 0.6 * narrower
+    )
+
+
+def _right(line: Components) -> float:
+    return float(line[-1, X] + line[-1, WIDTH])
 
 
 def _lines(components: Components) -> Iterator[Components]:
@@ -203,39 +233,28 @@ def _plate_likeness(line: Components, smooth: Image) -> float:
 
 
 def _contrast(line: Components, height: float, smooth: Image) -> float:
-    left, right = line[0, X] - 0.3 * height, line[-1, X] + line[-1, WIDTH] + 0.3 * height
+    left, right = line[0, X] - 0.3 * height, _right(line) + 0.3 * height
     top, bottom = line[:, Y].min(), (line[:, Y] + line[:, HEIGHT]).max()
     area = smooth[int(top) : int(bottom) + 1, max(0, int(left)) : int(right) + 1]
     light, dark = np.percentile(area, (92, 8))
     return float(light - dark)
 
 
-def _plate_corners(line: Components) -> npt.NDArray[np.float64]:
-    """The corners of the plate around a line of characters, tilted with it, of shape (4, 2)."""
-    x, y = centres(line)
-    height = float(np.median(line[:, HEIGHT]))
-    angle = np.arctan(np.polyfit(x, y, 1)[0])
+def _plate_corners(lines: tuple[Components, ...]) -> npt.NDArray[np.float64]:
+    """The corners of the plate around lines of characters, tilted with them, of shape (4, 2)."""
+    longest = max(lines, key=len)
+    angle = np.arctan(np.polyfit(*centres(longest), 1)[0])
     along = np.array([np.cos(angle), np.sin(angle)])
     across = np.array([-np.sin(angle), np.cos(angle)])
+    line = np.concatenate(lines)
+    height = float(np.median(line[:, HEIGHT]))
     left, right = line[:, X], line[:, X] + line[:, WIDTH]
     top, bottom = line[:, Y], line[:, Y] + line[:, HEIGHT]
-    reach = np.concatenate(
-        [
-            np.stack(corner, axis=1) @ along
-            for corner in ((left, top), (left, bottom), (right, top), (right, bottom))
-        ]
-    )
-    centre = float(np.array([x.mean(), y.mean()]) @ across)
-    u0, u1 = reach.min() - SIDE_MARGIN * height, reach.max() + SIDE_MARGIN * height
+    corners = ((left, top), (left, bottom), (right, top), (right, bottom))
+    reach = np.concatenate([np.stack(corner, axis=1) @ along for corner in corners])
+    # Across the line a tilted character's box is too high: half its height from its centre.
+    middles = [float(np.stack(centres(part), axis=1).mean(axis=0) @ across) for part in lines]
     half = height * (0.5 + TOP_MARGIN)
-    return np.array(
-        [
-            u * along + v * across
-            for u, v in (
-                (u0, centre - half),
-                (u1, centre - half),
-                (u1, centre + half),
-                (u0, centre + half),
-            )
-        ]
-    )
+    u0, u1 = reach.min() - SIDE_MARGIN * height, reach.max() + SIDE_MARGIN * height
+    v0, v1 = min(middles) - half, max(middles) + half
+    return np.array([u * along + v * across for u, v in ((u0, v0), (u1, v0), (u1, v1), (u0, v1))])

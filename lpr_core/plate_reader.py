@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,11 +19,14 @@ import numpy.typing as npt
 from lpr_core.bundle import Bundle
 from lpr_core.detect import ContourDetector, PlateDetection, WholeImageDetector
 from lpr_core.geometry import Image
-from lpr_core.recognize import CharacterRead, CharacterRecognizer
-from lpr_core.rectify import DegenerateQuadError, rectify
+from lpr_core.recognize import SIDE, CharacterRead, CharacterRecognizer
+from lpr_core.rectify import DegenerateQuadError, PlateCrop, rectify
 from lpr_core.segment import CharacterSegmenter
 
-MIN_CHARACTERS = 2
+SURE = 0.9
+MIN_SURE_CHARACTERS = 2
+"""Where fewer characters are sure, nothing that was found is writing, or none of it is legible."""
+
 MAX_ALTERNATIVES = 10
 
 
@@ -126,19 +130,31 @@ class PlateReader:
             image: uint8, upright: grey of shape (height, width) or RGB of shape (height, width, 3).
         """
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        found, plates = [], []
-        for detection in self.detector.detect(np.asarray(grey, dtype=np.uint8)):
-            try:
-                crop = rectify(np.asarray(grey, dtype=np.uint8), detection.quad)
-            except DegenerateQuadError:
-                continue
-            found.append(detection)
-            plates.append(self.segmenter.segment(crop))
-        reads = self.recognizer.recognize(plates)
+        found = self.find(np.asarray(grey, dtype=np.uint8))
+        reads = self.recognizer.recognize([self.segmenter.segment(crop) for _, crop in found])
         return [
             compose_read(detection, characters, self.config.min_confidence)
-            for detection, characters in zip(found, reads, strict=True)
+            for (detection, _), characters in zip(found, reads, strict=True)
         ]
+
+    def find(self, image: Image) -> list[tuple[PlateDetection, PlateCrop]]:
+        """The plates of a grey picture with their upright crops, best detection first.
+
+        A detection whose corners span no plate is dropped.
+        """
+        plates = []
+        for detection in self.detector.detect(image):
+            with suppress(DegenerateQuadError):
+                plates.append((detection, rectify(image, detection.quad)))
+        return plates
+
+    def warm_up(self) -> None:
+        """Load the model in this thread now rather than with the first picture.
+
+        Raises:
+            ImportError: the backend's library is not installed.
+        """
+        self.recognizer.classify(np.zeros((1, SIDE, SIDE), np.float32))
 
 
 def compose_read(
@@ -146,13 +162,15 @@ def compose_read(
 ) -> PlateRead:
     """A plate's read from its characters: text, confidence and whole-text alternatives.
 
-    A plate of fewer than two characters, or less sure than `min_confidence`, has no text.
+    A plate has no text where fewer than two of its characters are sure, or all of it is less sure
+    than `min_confidence`.
     """
     text = "".join(c.character for c in characters)
     text_raw = "".join(c.seen for c in characters)
     alternatives = tuple(_likely_texts([c.alternatives for c in characters], MAX_ALTERNATIVES))
     confidence = alternatives[0][1] if alternatives else 0.0
-    readable = len(text) >= MIN_CHARACTERS and confidence >= min_confidence
+    sure = sum(c.probability >= SURE for c in characters)
+    readable = sure >= MIN_SURE_CHARACTERS and confidence >= min_confidence
     return PlateRead(
         detection, text if readable else None, text_raw, confidence, tuple(characters), alternatives
     )

@@ -92,7 +92,7 @@ Most frequent errors with O/0 and I/1 folded (truth → read): {errors}.
 * Only Latin capitals and digits: a Chinese province, a Cyrillic or an Arabic letter is read as
   whatever Latin character it is most like.
 * A picture that shows no character at all (a bolt, an emblem, a piece of frame) gets a character
-  too, often with high probability.
+  too. A network trained with `--non-characters` is mostly unsure of it, not always.
 """
 
 

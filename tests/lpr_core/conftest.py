@@ -22,12 +22,15 @@ def draw_line(text: str, height: int, paper: int, ink: int) -> np.ndarray:
 def draw_plate(text: str, dark: bool = True, height: int = 60, second: str = "") -> np.ndarray:
     """A plate of printed characters, `height` pixels a line, in grey."""
     paper, ink = (225, 30) if dark else (40, 230)
-    lines = [draw_line(line, height, paper, ink) for line in (text, second) if line]
-    width = max(line.shape[1] for line in lines)
-    plate = np.full((height * len(lines), width), paper, np.uint8)
-    for number, line in enumerate(lines):
+    if not second:
+        return draw_line(text, height, paper, ink)
+    upper, lower = (draw_line(line, height, paper, ink) for line in (text, second))
+    upper, lower = upper[: -height // 8], lower[height // 8 :]  # two lines stand close
+    width = max(upper.shape[1], lower.shape[1])
+    plate = np.full((len(upper) + len(lower), width), paper, np.uint8)
+    for top, line in ((0, upper), (len(upper), lower)):
         left = (width - line.shape[1]) // 2
-        plate[number * height : (number + 1) * height, left : left + line.shape[1]] = line
+        plate[top : top + len(line), left : left + line.shape[1]] = line
     return plate
 
 

@@ -73,6 +73,21 @@ def test_an_impossible_capture_time_is_no_capture_time(written):
     assert decode(encoded(picture(), "JPEG", exif=exif)).captured_at is None
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_exif_costs_no_picture(seed):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 1
+    exif[ExifTags.Base.Make] = "maker"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:17 08:09:10"
+    data = bytearray(encoded(picture(), "JPEG", exif=exif))
+    start = data.index(b"Exif\0\0") + 6
+    draw = np.random.default_rng(seed)
+    for place in draw.integers(start, start + 60, 12):
+        data[place] = draw.integers(256)
+    pixels = decode(bytes(data)).pixels
+    assert sorted(quarters(pixels)) == pytest.approx([0, 0, 0, 255], abs=4)
+
+
 def test_cmyk_is_converted():
     assert quarters(decode(encoded(picture().convert("CMYK"), "JPEG")).pixels) == pytest.approx(
         [255, 0, 0, 0], abs=4
@@ -132,6 +147,11 @@ def test_a_decompression_bomb_is_refused_before_its_pixels_are_allocated(side):
     assert reason_of(bomb) is DecodeReason.TOO_MANY_PIXELS
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
+
+
+def test_a_pixel_limit_that_pillow_would_not_keep_is_refused():
+    with pytest.raises(ValueError, match="at most"):
+        DecodeLimits(max_pixels=10**9)
 
 
 def test_a_decode_error_survives_pickling():

@@ -6,7 +6,7 @@ import pytest
 
 from lpr_core import PlateReader, PlateStatus, ReaderConfig
 from lpr_core.detect import PlateDetection
-from lpr_core.geometry import Box
+from lpr_core.geometry import Box, iou
 from lpr_core.plate_reader import compose_read
 from lpr_core.recognize import CharacterRead
 
@@ -22,6 +22,14 @@ def test_plates_of_a_picture_are_read(reader, scene):
     put_plate(scene, draw_plate("KA19TRS"), 320, 330)
     put_plate(scene, draw_plate("HB2468X", dark=False), 60, 60, angle=4)
     assert {r.text for r in reader.read(scene)} == {"KA19TRS", "HB2468X"}
+
+
+def test_a_two_line_plate_is_one_plate_read_top_line_first(reader, scene):
+    plate = draw_plate("59L2", height=44, second="14993")
+    put_plate(scene, plate, 360, 320)
+    (read,) = reader.read(scene)
+    assert read.text == "59L214993"
+    assert iou(read.detection.box, Box(360, 320, plate.shape[1], plate.shape[0])) > 0.5
 
 
 def test_colour_is_read_as_its_grey(reader, scene):
@@ -70,14 +78,23 @@ def test_a_read_is_composed_of_its_characters():
     box = Box(0, 0, 1, 1)
     first = CharacterRead("B", 0.6, "8", box, (("B", 0.6), ("8", 0.3), ("E", 0.1)))
     second = CharacterRead("1", 0.9, "1", box, (("1", 0.9), ("I", 0.08), ("7", 0.02)))
-    read = compose_read(detection, [first, second])
-    assert (read.text, read.text_raw) == ("B1", "81")
+    third = CharacterRead("K", 1.0, "K", box, (("K", 1.0), ("X", 0.0), ("H", 0.0)))
+    read = compose_read(detection, [first, second, third])
+    assert (read.text, read.text_raw) == ("B1K", "81K")
     # B·1 0.6·0.9, 8·1 0.3·0.9, E·1 0.1·0.9, B·I 0.6·0.08, …
     assert read.confidence == pytest.approx(0.54)
-    assert [t for t, _ in read.alternatives[:4]] == ["B1", "81", "E1", "BI"]
+    assert [t for t, _ in read.alternatives[:4]] == ["B1K", "81K", "E1K", "BIK"]
     assert [p for _, p in read.alternatives[:4]] == pytest.approx([0.54, 0.27, 0.09, 0.048])
-    assert len(read.alternatives) == 9
-    assert compose_read(detection, [first]).status is PlateStatus.UNREADABLE
+    assert len(read.alternatives) == 10
+
+
+def test_a_plate_with_one_sure_character_is_unreadable():
+    detection = PlateDetection(Box(0, 0, 9, 9).corners, 1.0)
+    box = Box(0, 0, 1, 1)
+    sure = CharacterRead("K", 0.9, "K", box, (("K", 0.9), ("X", 0.1), ("H", 0.0)))
+    unsure = CharacterRead("B", 0.8, "B", box, (("B", 0.8), ("8", 0.2), ("E", 0.0)))
+    assert compose_read(detection, [sure, sure, unsure]).text == "KKB"
+    assert compose_read(detection, [sure, unsure, unsure]).text is None
 
 
 def test_configurations_that_are_not_possible_are_refused():

@@ -17,7 +17,13 @@ def test_it_is_small_and_says_where_it_comes_from(bundle):
     assert sum(map(len, bundle.files.values())) < 2_000_000
     training = bundle.manifest["training"]
     names = {item["name"] for item in training["data"]}
-    assert names == {"characters_plates", "characters_cn", "characters/train", "rendered"}
+    assert names == {
+        "characters_plates",
+        "characters_cn",
+        "characters/train",
+        "rendered",
+        "rendered non-characters",
+    }
     card = bundle.files["card.md"].decode()
     assert training["command"] in card
     for item in training["data"]:
@@ -38,7 +44,7 @@ def test_it_reads_rendered_characters_it_was_not_trained_on(bundle):
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("folder", "strict", "folded"), [("characters/val", 0.93, 0.98), ("characters_br", 0.90, 0.97)]
+    ("folder", "strict", "folded"), [("characters/val", 0.92, 0.96), ("characters_br", 0.92, 0.97)]
 )
 def test_it_reads_real_characters(bundle, shared_data, folder, strict, folded):
     characters = load_characters(shared_data / folder)
