@@ -10,11 +10,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow.parquet as pq
 
 from lpr_core.decode import decode
 from lpr_core.geometry import Box
 from pipelines import read_plates
+from pipelines.run_record import read_table
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,15 @@ TILE = (320, 200)
 
 
 def read_set(data: Path, chosen: EvaluationSet, output: Path, bundle: Path | None) -> Any:
-    """Run the job on a set; the rows of each of its tables, by name."""
+    """Run the job on a set; the rows of its tables, by name."""
     folder, target = data / chosen.folder, output / chosen.folder.replace("/", "-")
     arguments = [str(folder), "--truth", str(folder / "truth.csv"), "--output", str(target)]
     arguments += ["--detector", chosen.detector, "--workers", "1"]
     arguments += ["--bundle", str(bundle)] if bundle else []
     record = read_plates.run(arguments)
     assert record is not None
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for file in record["files"]:
-        rows = pq.read_table(target / file["path"]).to_pylist()
-        tables.setdefault(file["table"], []).extend(rows)
-    return tables
+    names = ("images", "plates", "truths", "metrics")
+    return {name: read_table(record, str(target), name).to_pylist() for name in names}
 
 
 def table_row(chosen: EvaluationSet, metrics: list[dict[str, Any]]) -> str:

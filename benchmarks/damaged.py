@@ -21,9 +21,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from lpr_core import PlateReader, decode
+from pipelines.run_record import read_record, read_table
 
 NOBODY = 65534
 ANY_DECODE = {"decode/corrupt", "decode/truncated", "decode/not_an_image", "decode/too_many_pixels"}
@@ -139,8 +138,11 @@ def main() -> int:
         folder.chmod(0o755)
         made = make_files(scenes, folder, arguments.seed)
         run_job(list(made), scenes[0], folder)
-        images = pq.read_table(folder / "out" / "images").to_pylist()
-        plates = pq.read_table(folder / "out" / "plates").to_pylist()
+        output = str(folder / "out")
+        record = read_record(output, "damaged")
+        assert record is not None
+        images = read_table(record, output, "images").to_pylist()
+        plates = read_table(record, output, "plates").to_pylist()
     found = {
         row["uri"]: f"{row['stage']}/{row['reason']}" if row["stage"] else row["status"]
         for row in images

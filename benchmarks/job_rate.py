@@ -16,8 +16,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean
 
-import pyarrow.parquet as pq
-
+from pipelines.run_record import read_record, read_table
 from pipelines.stages import TIMED_STAGES
 
 SETS = ("us", "eu", "br")
@@ -31,6 +30,8 @@ LOOP = """
 import sys, time
 from pathlib import Path
 from lpr_core import PlateReader, decode
+from lpr_core.plate_reader import keep_opencv_to_one_thread
+keep_opencv_to_one_thread()
 reader = PlateReader.from_bundle()
 files = [file for folder in sys.argv[1:] for file in sorted(Path(folder).glob("*.jpg"))]
 reader.read(decode(files[0].read_bytes()).pixels)
@@ -68,8 +69,10 @@ def print_stages(folders: list[Path]) -> None:
     print("|---|" + "---|" * (len(TIMED_STAGES) + 1))
     for folder in folders:
         with tempfile.TemporaryDirectory() as out:
-            rate(JOB, folder, "--output", out, "--workers=1")
-            rows = pq.read_table(Path(out) / "images").column("milliseconds").to_pylist()
+            rate(JOB, folder, "--output", out, "--workers=1", "--run-id=stages")
+            record = read_record(out, "stages")
+            assert record is not None
+            rows = read_table(record, out, "images")["milliseconds"].to_pylist()
         spent = [mean(row[stage.value] for row in rows) for stage in TIMED_STAGES]
         print(f"| {folder.name} |", " | ".join(f"{ms:.1f}" for ms in [*spent, sum(spent)]), "|")
 

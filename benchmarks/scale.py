@@ -11,7 +11,6 @@ input.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
+from pipelines.run_record import read_record, read_table
 
 KILOBYTES_AN_INPUT = 1.0
 
@@ -43,13 +42,14 @@ def run(scenes: list[Path], inputs: int, workers: int) -> tuple[int, float]:
         seconds = time.monotonic() - start
         if status:
             raise SystemExit(f"the job of {inputs} inputs failed")
-        record = json.loads((folder / "out" / "runs" / "scale.json").read_text())
-        files = [file for file in record["files"] if file["table"] == "images"]
-        images = [pq.read_table(folder / "out" / f["path"], columns=["uri"]) for f in files]
-        uris = {uri for table in images for uri in table["uri"].to_pylist()}
+        output = str(folder / "out")
+        record = read_record(output, "scale")
+        assert record is not None
+        images = read_table(record, output, "images", ["uri"])
+        uris = set(images["uri"].to_pylist())
         counts = record["counts"]
         outcomes = sum(counts[key] for key in ("read", "no_plate", "unreadable", "failed"))
-        rows = sum(table.num_rows for table in images)
+        rows = images.num_rows
         if not inputs == counts["inputs"] == outcomes == rows == len(uris):
             raise SystemExit(f"{inputs} inputs, {outcomes} outcomes, {rows} rows, {len(uris)} URIs")
     return usage.ru_maxrss, seconds

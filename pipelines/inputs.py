@@ -6,22 +6,23 @@ import csv
 import io
 import json
 import math
-import os
 import pickle
 import posixpath
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
+from functools import partial
 from typing import Any, TypeAlias
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from lpr_core.geometry import Box
 from lpr_core.score import PlateTruth
+from pipelines.uris import canonical_uri, is_relative, open_store, split_chain
 
 PICTURE_SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"),
@@ -68,10 +69,17 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures that the INPUT arguments came to, and how many other files they passed over."""
+    """The pictures that the INPUT arguments came to.
+
+    Attributes:
+        refs: one for each input.
+        ignored: how many other files were passed over.
+        truth_rows_unmatched: how many rows of the truth files belong to none of the inputs.
+    """
 
     refs: list[ImageRef]
     ignored: int
+    truth_rows_unmatched: int = 0
 
 
 @dataclass
@@ -85,6 +93,9 @@ class _Found:
 
     def add(self, ref: ImageRef) -> None:
         self.added += 1
+        writable = ref.uri.encode("utf-8", "backslashreplace").decode()
+        if writable != ref.uri:
+            ref = ImageRef(writable, problem=f"{writable}: its name is not UTF-8")
         if ref.problem is not None:
             self.bad_rows.append(ref)
         elif (known := self.refs.get(ref.uri)) is None:
@@ -96,13 +107,16 @@ class _Found:
 def expand_inputs(inputs: Sequence[str], truth_files: Sequence[str] = ()) -> Inputs:
     """List the pictures behind the INPUT arguments, each URI once, in a stable order.
 
+    A folder, or a link to one, that stands where a picture should is an input too, which load
+    refuses: it must not vanish. Links to folders are not followed.
+
     Args:
         inputs: folders (their pictures by extension, recursively), globs, manifests (by extension),
             or single pictures; local paths or anything fsspec opens.
         truth_files: CSV files with the columns image, x, y, w, h, text and any labels. `image`
             matches the end of a URI, whole path components at a time ("car1.jpg" and "us/car1.jpg"
             both match ".../us/car1.jpg", the longer one first). Inputs that brought truths of
-            their own keep them.
+            their own keep them. Equal rows are one.
 
     Raises:
         InputError: an input that is missing, unreadable or empty; a manifest or truth file without
@@ -119,14 +133,19 @@ def expand_inputs(inputs: Sequence[str], truth_files: Sequence[str] = ()) -> Inp
             raise InputError(f"{given}: {_reason(error)}") from error
         if found.added == before:
             raise InputError(f"{given}: there is no picture in it")
-    refs = list(found.refs.values())
-    if truth_files:
-        truths: dict[str, list[_Row]] = {}
-        for file in truth_files:
-            for row in _truth_rows(file):
-                truths.setdefault(row.key, []).append(row)
-        refs = [_with_truth(ref, truths) for ref in refs]
-    return Inputs(refs + found.bad_rows, found.ignored)
+    truths: dict[str, dict[_Row, None]] = {}  # a dict for its order
+    for file in truth_files:
+        for row in _truth_rows(file):
+            truths.setdefault(row.key, {})[row] = None
+    matched = set()
+    refs = []
+    for ref in found.refs.values():
+        if key := _truth_key(ref.uri, truths):
+            matched.add(key)
+            ref = _with_truth(ref, list(truths[key]))
+        refs.append(ref)
+    unmatched = sum(len(rows) for key, rows in truths.items() if key not in matched)
+    return Inputs(refs + found.bad_rows, found.ignored, unmatched)
 
 
 def pack_refs(refs: Sequence[ImageRef]) -> list[bytes]:
@@ -153,46 +172,21 @@ def block_size(block: bytes) -> int:
     return len(unpack_refs(block))
 
 
-def canonical_uri(uri: str) -> str:
-    """A URI that means the same from any working folder: local paths absolute, without `file://`.
-
-    Chained URIs (`zip://inside.jpg::archive.zip`) get their last link made absolute.
-    """
-    head, chain, outer = uri.partition("::")
-    if chain:
-        return f"{head}::{canonical_uri(outer)}"
-    if uri.startswith(("file://", "local://")) or "://" not in uri:
-        return os.path.abspath(str(LocalFileSystem._strip_protocol(uri)))
-    return uri
-
-
 def _expand(given: str, found: _Found) -> None:
     uri = canonical_uri(given)
-    fs, path = fsspec.core.url_to_fs(uri)
-    outer = uri.partition("::")[1:]
-
-    def uri_of(name: str) -> str:
-        local = isinstance(fs, LocalFileSystem)
-        return "".join((name if local else fs.unstrip_protocol(name), *outer))
-
+    fs, path = open_store(uri, skip_instance_cache=True)
+    # What may not be listed must stop the job: its pictures would vanish. As an option of `find`
+    # or `glob`, fsspec would forget it below the first folder.
+    fs.walk = partial(fs.walk, on_error="raise")
     if any(sign in path for sign in "*?[") and not fs.exists(path):
         matches = fs.glob(path, detail=True)
-        for name, info in sorted(matches.items()):
-            # A folder whose name claims a picture is an input that fails, not one to pass over.
-            if info["type"] == "directory" and not _is_picture(name):
-                found.ignored += 1
-            else:
-                found.add(ImageRef(uri_of(name)))
         if not matches:
             raise InputError(f"{given}: nothing matches")
+        _add_listed(uri, fs, matches, found, all_files=True)
     elif fs.isdir(path):
-        # What the walk may not list must stop the job: its pictures would vanish.
-        strict = {"on_error": "raise"} if isinstance(fs, LocalFileSystem) else {}
-        for name in fs.find(path, **strict):
-            if _is_picture(name):
-                found.add(ImageRef(uri_of(name)))
-            else:
-                found.ignored += 1
+        listed = fs.find(path, withdirs=True, detail=True)
+        listed.pop(path.rstrip("/"), None)
+        _add_listed(uri, fs, listed, found, all_files=False)
     elif not fs.exists(path):
         raise InputError(f"{given}: there is no such file or folder")
     elif _suffix(path) in MANIFEST_SUFFIXES:
@@ -200,6 +194,20 @@ def _expand(given: str, found: _Found) -> None:
             found.add(ref)
     else:
         found.add(ImageRef(uri))
+
+
+def _add_listed(
+    uri: str, fs: Any, listed: Mapping[str, Mapping[str, Any]], found: _Found, all_files: bool
+) -> None:
+    """Add what a folder or glob came to; files that are no pictures only if all are wanted."""
+    for name, info in sorted(listed.items()):
+        is_folder = info["type"] == "directory"
+        wanted = _is_picture(name) or (all_files and not is_folder)
+        if wanted or (info.get("islink") and fs.isdir(name)):
+            full = name if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(name)
+            found.add(ImageRef(full + split_chain(uri)[1]))
+        elif all_files or not is_folder:
+            found.ignored += 1
 
 
 def read_manifest(uri: str) -> Iterator[ImageRef]:
@@ -213,7 +221,7 @@ def read_manifest(uri: str) -> Iterator[ImageRef]:
     Raises:
         InputError: there is no `uri` column, or the file is not what its extension says.
     """
-    head, chain, outer = uri.partition("::")
+    head, outer = split_chain(uri)
     folder = head.rpartition("/")[0]
     for where, cells in _cells(uri, _suffix(head), required=("uri",)):
         try:
@@ -221,15 +229,8 @@ def read_manifest(uri: str) -> Iterator[ImageRef]:
         except BadRow as error:
             yield ImageRef(where, problem=f"{where}: {error}")
             continue
-        target = row.key
-        if "://" not in target and "::" not in target and not os.path.isabs(target):
-            target = f"{folder}/{target}{chain}{outer}"
-        yield ImageRef(
-            canonical_uri(target),
-            _truths([row]),
-            row.labels,
-            row.captured_at,
-        )
+        target = f"{folder}/{row.key}{outer}" if is_relative(row.key) else row.key
+        yield ImageRef(canonical_uri(target), _truths([row]), row.labels, row.captured_at)
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def _truth_rows(file: str) -> Iterator[_Row]:
         columns = ("image", *BOX_COLUMNS, "text")
         for where, cells in _cells(canonical_uri(file), ".csv", columns):
             try:
-                yield _parse_row(cells, "image")
+                row = _parse_row(cells, "image")
+                yield replace(row, key=_normal_path(row.key))
             except BadRow as error:
                 raise InputError(f"{where}: {error}") from None
     except InputError:
@@ -258,9 +260,15 @@ def _truth_rows(file: str) -> Iterator[_Row]:
 def _parse_row(cells: Cells, key_column: str) -> _Row:
     if isinstance(cells, BadRow):
         raise cells
+    try:  # neither bytes of another encoding nor half a surrogate pair
+        "".join(f"{name}{value}" for name, value in cells.items()).encode()
+    except UnicodeEncodeError:
+        raise BadRow("the row is not UTF-8") from None
     key = cells.get(key_column)
-    if not isinstance(key, str) or not key.strip():
+    if _blank(key):
         raise BadRow(f"column {key_column} is blank")
+    if not isinstance(key, str):
+        raise BadRow(f"column {key_column} is not a text")
     text = cells.get("text")
     if _blank(text):
         text = ""
@@ -292,7 +300,7 @@ def _parse_box(cells: Mapping[str, Any]) -> Box | None:
     for column, value in values.items():
         try:
             number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise BadRow(f"column {column} is not a number") from None
         if not math.isfinite(number):
             raise BadRow(f"column {column} is not finite")
@@ -310,9 +318,9 @@ def _parse_time(value: Any) -> datetime | None:
         value = value.isoformat()
     try:  # Python 3.10 does not know the Z
         taken = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
-    except ValueError:
+        return taken.astimezone(timezone.utc).replace(tzinfo=None) if taken.tzinfo else taken
+    except (ValueError, OverflowError):
         raise BadRow("column captured_at is not an ISO 8601 time") from None
-    return taken.astimezone(timezone.utc).replace(tzinfo=None) if taken.tzinfo else taken
 
 
 def _blank(value: Any) -> bool:
@@ -323,12 +331,12 @@ def _blank(value: Any) -> bool:
 
 def _cells(uri: str, suffix: str, required: Sequence[str]) -> Iterator[tuple[str, Cells]]:
     """(where, cells by column) of every row; `where` is "file:line"."""
-    with fsspec.open(uri, "rb") as file:
+    fs, path = open_store(uri)
+    with fs.open(path, "rb") as file:
         if suffix == ".parquet":
             rows = _parquet_rows(uri, file, required)
         else:
-            # A byte that is not UTF-8 spoils its row, not the manifest.
-            lines = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
+            lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
             if suffix == ".jsonl":
                 rows = _json_rows(lines)
             elif suffix == ".txt":
@@ -337,19 +345,23 @@ def _cells(uri: str, suffix: str, required: Sequence[str]) -> Iterator[tuple[str
             else:
                 rows = _csv_rows(uri, lines, required)
         for line, cells in rows:
-            if "\ufffd" in str(cells):
-                cells = BadRow("the row is not UTF-8")
             yield f"{uri}:{line}", cells
 
 
 def _csv_rows(
     uri: str, lines: Iterator[str], required: Sequence[str]
 ) -> Iterator[tuple[int, Cells]]:
-    """A row is a line, so that a quote that is never closed spoils its own row alone."""
+    """A row is a line, so that a quote that is never closed spoils its own row alone.
+
+    The lines of a cell with a line break in it are bad rows: each has an odd number of quotes.
+    """
     columns = next(csv.reader([next(lines, "")]), [])
     _require(uri, columns, required)
     for number, line in enumerate(lines, 2):
         if not line.strip():
+            continue
+        if line.count('"') % 2:
+            yield number, BadRow("the row has an odd number of double quotes")
             continue
         try:
             values = next(csv.reader([line], strict=True))
@@ -368,7 +380,7 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Cells]]:
             continue
         try:
             cells = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield number, BadRow("the row is not JSON")
             continue
         yield number, cells if isinstance(cells, dict) else BadRow("the row is no JSON object")
@@ -382,12 +394,29 @@ def _parquet_rows(uri: str, file: Any, required: Sequence[str]) -> Iterator[tupl
     _require(uri, table.schema_arrow.names, required)
     number = 0
     for batch in table.iter_batches():
-        for cells in batch.to_pylist():
+        batch = batch.cast(pa.schema(map(_python_field, batch.schema)), safe=False)
+        for row in range(batch.num_rows):
             number += 1
+            try:
+                (cells,) = batch.slice(row, 1).to_pylist()
+            except UnicodeDecodeError:
+                cells = BadRow("the row is not UTF-8")
+            except (ValueError, OverflowError):
+                cells = BadRow("the row has a value beyond what Python can hold")
             yield number, cells
 
 
-def _require(uri: str, columns: Iterable[str], required: Sequence[str]) -> None:
+def _python_field(field: pa.Field) -> pa.Field:
+    """The field, but times of nanoseconds, which Python does not have, in microseconds."""
+    kind = field.type
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return field.with_type(pa.timestamp("us", kind.tz))
+    return field
+
+
+def _require(uri: str, columns: Sequence[str], required: Sequence[str]) -> None:
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{uri}: there are two columns of one name")
     missing = [column for column in required if column not in set(columns)]
     if missing:
         raise InputError(f"{uri}: there is no column {', '.join(missing)}")
@@ -399,19 +428,26 @@ def _truths(rows: Sequence[_Row]) -> tuple[PlateTruth, ...] | None:
     return tuple(row.truth for row in rows if row.truth is not None)
 
 
-def _with_truth(ref: ImageRef, truths: Mapping[str, Sequence[_Row]]) -> ImageRef:
+def _normal_path(path: str) -> str:
+    """A path as truth files and URIs are compared: macOS decomposes the letters of names."""
+    return unicodedata.normalize("NFC", posixpath.normpath(path))
+
+
+def _truth_key(uri: str, truths: Mapping[str, object]) -> str | None:
+    """The longest end of a URI's path that is a key of the truths."""
+    path = _normal_path(split_chain(uri)[0])
+    while path and path not in truths:
+        path = path.partition("/")[2]
+    return path or None
+
+
+def _with_truth(ref: ImageRef, rows: Sequence[_Row]) -> ImageRef:
     if ref.truths is not None:
         return ref
-    path = ref.uri.partition("::")[0]
-    while path:
-        if path in truths:
-            rows = truths[path]
-            known = replace(ref, truths=_truths(rows))
-            for row in rows:
-                known = _merge(known, ImageRef(ref.uri, None, row.labels, row.captured_at))
-            return known
-        path = path.partition("/")[2]
-    return ref
+    known = replace(ref, truths=_truths(rows))
+    for row in rows:
+        known = _merge(known, ImageRef(ref.uri, None, row.labels, row.captured_at))
+    return known
 
 
 def _merge(known: ImageRef, more: ImageRef) -> ImageRef:

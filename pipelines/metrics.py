@@ -13,7 +13,7 @@ its plates. Pictures about whose plates nothing is known count nowhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -29,12 +29,16 @@ from lpr_core.score import (
     normalise_text,
     wilson_interval,
 )
+from pipelines.inputs import ImageRef
 from pipelines.stages import PictureResult
 
 Counts: TypeAlias = Counter[tuple[str, ...]]
 
 ALL = "all"
 """The slice of all pictures."""
+
+MAX_LABEL_VALUES = 100
+"""A label of more values, such as a serial number, makes no slices: they would fill the memory."""
 
 DETECTION_IOUS = (0.5, 0.3)
 CONFIDENCES = (0.5, 0.7, 0.9, 0.95, 0.99)
@@ -228,7 +232,20 @@ def confusions(counts: Counts) -> list[tuple[str | None, str | None, int]]:
     ]
 
 
-def count_slices(result: PictureResult) -> Iterator[tuple[str, Counts]]:
+def labels_not_sliced(refs: Iterable[ImageRef]) -> tuple[str, ...]:
+    """The labels that take more than MAX_LABEL_VALUES values, by name."""
+    values: dict[str, set[str]] = {}
+    for ref in refs:
+        for name, value in ref.labels if ref.truths is not None else ():
+            known = values.setdefault(name, set())
+            if len(known) <= MAX_LABEL_VALUES:
+                known.add(value)
+    return tuple(sorted(name for name in values if len(values[name]) > MAX_LABEL_VALUES))
+
+
+def count_slices(
+    result: PictureResult, not_sliced: Container[str] = ()
+) -> Iterator[tuple[str, Counts]]:
     """A picture's counts under each slice it belongs to; nothing if its plates are not known."""
     ref = result.facts.ref
     if ref.truths is None:
@@ -236,7 +253,8 @@ def count_slices(result: PictureResult) -> Iterator[tuple[str, Counts]]:
     counts = count_picture(ref.truths, result.reads)
     yield ALL, counts
     for name, value in ref.labels:
-        yield f"{name}={value}", counts
+        if name not in not_sliced:
+            yield f"{name}={value}", counts
 
 
 def count_outcome(result: PictureResult) -> Counts:

@@ -7,6 +7,7 @@ Beam's FnApiRunner, which is deterministic and downloads nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import secrets
@@ -18,23 +19,22 @@ from datetime import datetime, timezone
 from typing import Any
 
 import apache_beam as beam
-import fsspec
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineState
 
 from lpr_core.bundle import Bundle, BundleError
 from lpr_core.decode import DecodeLimits
 from lpr_core.plate_reader import DETECTORS, PlateReader, ReaderConfig
 from lpr_core.recognize import BACKENDS
 from pipelines.cli import code_version
-from pipelines.inputs import (
-    InputError,
-    Inputs,
-    block_size,
-    canonical_uri,
-    expand_inputs,
-    pack_refs,
+from pipelines.inputs import Inputs, block_size, expand_inputs, pack_refs
+from pipelines.metrics import (
+    MAX_LABEL_VALUES,
+    AddCounts,
+    count_outcome,
+    count_slices,
+    labels_not_sliced,
 )
-from pipelines.metrics import AddCounts, count_outcome, count_slices
 from pipelines.progress import progress, tick
 from pipelines.run_record import (
     CommitRun,
@@ -49,8 +49,10 @@ from pipelines.shared_reader import SharedReader, load_bundle
 from pipelines.stages import ReadPictures, name_pictures
 from pipelines.summary import print_reads, print_summary
 from pipelines.tables import Run, WriteTable, image_rows, plate_rows, truth_rows
+from pipelines.uris import canonical_uri, open_store
 
-LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
+LOCAL_RUNNERS = ("direct", "fnapi")
+"""In small letters and without the "runner" at the end, as Beam compares names."""
 
 
 class OptionError(ValueError):
@@ -156,7 +158,8 @@ class Job:
     inputs: Inputs
     plan: RunPlan
     reader: SharedReader
-    options: PipelineOptions
+    limits: DecodeLimits
+    pipeline: beam.Pipeline
     is_local: bool
 
 
@@ -168,22 +171,26 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         SystemExit: an option that argparse refuses.
     """
     arguments, beam_arguments = make_parser().parse_known_args(argv)
-    options, is_local = _beam_options(beam_arguments, arguments.workers)
-    bundle, reader = _load_reader(arguments)
+    pipeline, is_local = _make_pipeline(beam_arguments, arguments.workers)
+    folder = None if arguments.bundle is None else canonical_uri(arguments.bundle)
+    bundle, reader = _load_reader(arguments, folder)
     run_id = (
         arguments.run_id or f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     )
     run = Run(run_id, canonical_uri(arguments.output), bundle.sha256, reader.config.sha256)
     try:
+        limits = DecodeLimits(arguments.max_bytes, arguments.max_pixels)
         inputs = expand_inputs(arguments.inputs, arguments.truth)
-    except InputError as error:
+    except ValueError as error:
         raise OptionError(str(error)) from error
     _check_output(run)
-    beam_options = options.get_all_options(drop_default=True, retain_unknown_options=True)
+    beam_options = pipeline.options.get_all_options(drop_default=True, retain_unknown_options=True)
     plan = RunPlan(
         run=run,
         started_at=utc_now(),
         ignored_files=inputs.ignored,
+        truth_rows_unmatched=inputs.truth_rows_unmatched,
+        labels_not_sliced=labels_not_sliced(inputs.refs),
         max_failure_rate=arguments.max_failure_rate,
         bundle={
             "name": bundle.manifest.get("name"),
@@ -194,15 +201,18 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         options=redact({**vars(arguments), "beam": beam_options}),
         code_version=code_version(),
     )
-    folder = None if arguments.bundle is None else canonical_uri(arguments.bundle)
     shared = SharedReader(folder, bundle.sha256, reader.config)
-    return Job(arguments, inputs, plan, shared, options, is_local)
+    return Job(arguments, inputs, plan, shared, limits, pipeline, is_local)
 
 
-def _beam_options(arguments: list[str], workers: int) -> tuple[PipelineOptions, bool]:
+def _make_pipeline(arguments: list[str], workers: int) -> tuple[beam.Pipeline, bool]:
     options = PipelineOptions(arguments)
-    if options.view_as(StandardOptions).runner not in LOCAL_RUNNERS:
-        return options, False
+    runner = options.view_as(StandardOptions).runner or "DirectRunner"
+    if runner.rpartition(".")[2].lower().removesuffix("runner") not in LOCAL_RUNNERS:
+        try:
+            return beam.Pipeline(options=options), False
+        except (AttributeError, ImportError, ValueError) as error:
+            raise OptionError(f"--runner={runner}: {' '.join(str(error).split())}") from error
     # Beam drops what it does not know with a warning; a misspelt option must not pass.
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for kind in PipelineOptions.__subclasses__():
@@ -213,21 +223,26 @@ def _beam_options(arguments: list[str], workers: int) -> tuple[PipelineOptions, 
         raise OptionError(f"neither platebeam nor Beam knows {' '.join(unknown)}")
     mode = "in_memory" if workers == 1 else "multi_threading"
     own = [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
-    return PipelineOptions([*own, *arguments, "--runner=FnApiRunner"]), True
+    options = PipelineOptions([*own, *arguments, "--runner=FnApiRunner"])
+    return beam.Pipeline(options=options), True
 
 
-def _load_reader(arguments: argparse.Namespace) -> tuple[Bundle, PlateReader]:
+def _load_reader(arguments: argparse.Namespace, folder: str | None) -> tuple[Bundle, PlateReader]:
     config = ReaderConfig(arguments.detector, arguments.backend, arguments.min_confidence)
     try:
-        bundle = load_bundle(arguments.bundle)
-        return bundle, PlateReader(bundle, config)
+        bundle = load_bundle(folder)
+        reader = PlateReader(bundle, config)
+        reader.warm_up()
     except BundleError as error:
         raise OptionError(str(error)) from error
+    except ImportError as error:
+        raise OptionError(f"the {config.backend} backend needs {error.name or error}") from error
+    return bundle, reader
 
 
 def _check_output(run: Run) -> None:
     try:
-        fs, path = fsspec.core.url_to_fs(record_path(run.output, run.run_id))
+        fs, path = open_store(record_path(run.output, run.run_id))
         if fs.exists(path):
             raise OptionError(f"{run.output} already has a run {run.run_id}")
         fs.makedirs(fs._parent(path), exist_ok=True)
@@ -242,8 +257,7 @@ def _check_output(run: Run) -> None:
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Lay the graph; its only reshuffle stands before load, where an element is a few URIs."""
-    run, arguments = job.plan.run, job.arguments
-    limits = DecodeLimits(arguments.max_bytes, arguments.max_pixels)
+    run = job.plan.run
     blocks = pipeline | "ListInputs" >> beam.Create(pack_refs(job.inputs.refs), reshuffle=False)
     inputs = (
         blocks | "SizeOfBlocks" >> beam.Map(block_size) | "CountInputs" >> beam.CombineGlobally(sum)
@@ -252,7 +266,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         blocks
         | "Spread" >> beam.Reshuffle()
         | "NamePictures" >> beam.FlatMap(name_pictures)
-        | "ReadPictures" >> ReadPictures(job.reader, limits, arguments.keep_crops)
+        | "ReadPictures" >> ReadPictures(job.reader, job.limits, job.arguments.keep_crops)
         | "Tick" >> beam.Map(tick)
     )
     counts = (
@@ -262,7 +276,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     )
     slices = (
         results
-        | "CountSlices" >> beam.FlatMap(count_slices)
+        | "CountSlices" >> beam.FlatMap(count_slices, job.plan.labels_not_sliced)
         | "AddSlices" >> beam.CombinePerKey(AddCounts())
     )
     files = (
@@ -298,31 +312,36 @@ def run(
 
     Raises:
         OptionError: before any work.
-        RuntimeError: the job failed; nothing is committed.
+        RuntimeError: the job failed; without a record nothing is committed.
     """
     job = prepare(argv)
     return _run(job, test_pipeline)
 
 
 def _run(job: Job, test_pipeline: beam.Pipeline | None = None) -> dict[str, Any] | None:
-    pipeline = test_pipeline or beam.Pipeline(options=job.options)
+    pipeline = test_pipeline or job.pipeline
     total = len(job.inputs.refs)
     build(pipeline, job)
     if job.is_local:
         job.inputs.refs.clear()  # the graph has them; 10,000 are a few megabytes
-        with progress(total):
-            pipeline.run().wait_until_finish()
-    else:
-        pipeline.run().wait_until_finish()
-    return read_record(job.plan.run.output, job.plan.run.run_id)
+    with progress(total) if job.is_local else contextlib.nullcontext():
+        state = pipeline.run().wait_until_finish()
+    # A Dataflow dry run has no job, whose state is unknown.
+    if state not in (PipelineState.DONE, PipelineState.UNKNOWN):
+        raise RuntimeError(f"the engine ended in the state {state}")
+    record = read_record(job.plan.run.output, job.plan.run.run_id)
+    if record is None and state == PipelineState.DONE:
+        raise RuntimeError("the engine is done, yet there is no run record")
+    return record
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `platebeam read`.
 
     Returns:
-        0: complete; 1: the job failed and nothing is committed; 2: bad options, nothing was done;
-        3: complete, and more inputs failed than --max-failure-rate allows.
+        0: complete, or a dry run; 1: the job failed; 2: bad options, nothing was done; 3: complete,
+        and more inputs failed than --max-failure-rate allows. A run is committed if its record is
+        there, which the job's last step writes.
     """
     start = time.monotonic()
     try:
@@ -331,6 +350,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"platebeam read: {error}", file=sys.stderr)
         return 2
     output = job.plan.run.output
+    if job.plan.labels_not_sliced:
+        labels = ", ".join(job.plan.labels_not_sliced)
+        print(
+            f"platebeam read: no metrics by {labels}: more than {MAX_LABEL_VALUES} values",
+            file=sys.stderr,
+        )
     try:
         record = _run(job)
     except Exception as error:
@@ -340,9 +365,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if record is None:
         print(f"no run record in {output}: the engine did not run the job to its end")
         return 0
-    if job.arguments.show_reads > 0:
-        print_reads(record, output, job.arguments.show_reads)
-    print_summary(record, output, time.monotonic() - start)
+    try:
+        if job.arguments.show_reads > 0:
+            print_reads(record, output, job.arguments.show_reads)
+        print_summary(record, output, time.monotonic() - start)
+    except Exception as error:
+        print(
+            f"platebeam read: run {record['run_id']} is committed in {output}, "
+            f"but its summary cannot be printed: {error!r}",
+            file=sys.stderr,
+        )
     if record["state"] == RunState.OVER_FAILURE_LIMIT.value:
         print(
             f"platebeam read: more than {job.plan.max_failure_rate:.1%} of the inputs failed",

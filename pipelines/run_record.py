@@ -7,6 +7,7 @@ accidents and edits; they do not stop someone who can rewrite the record.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
@@ -18,12 +19,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import apache_beam as beam
-import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipelines.metrics import ALL, Counts, confusions, figures
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.stages import ImageStatus
 from pipelines.tables import DataFile, Run, write_table
+from pipelines.uris import open_store
 
 FORMAT = "platebeam-run"
 FORMAT_VERSION = 1
@@ -57,6 +61,8 @@ class RunPlan:
         run: the run.
         started_at: UTC, ISO 8601.
         ignored_files: files of the inputs' folders that are no pictures.
+        truth_rows_unmatched: rows of the truth files that belong to no input.
+        labels_not_sliced: labels of too many values for metrics by each.
         max_failure_rate: share of failed inputs above which the run is over its limit.
         bundle, config: what read the plates.
         options: the job's options, secrets removed.
@@ -66,6 +72,8 @@ class RunPlan:
     run: Run
     started_at: str
     ignored_files: int
+    truth_rows_unmatched: int
+    labels_not_sliced: Sequence[str]
     max_failure_rate: float
     bundle: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -90,27 +98,43 @@ def library_versions() -> dict[str, str | None]:
 
 
 _SECRET_NAME = re.compile(
-    r"key|secret|token|passw|credential|signature|\bsig\b|auth", re.IGNORECASE
+    r"secret|token|passw|pwd|credential|signature|auth(?!or(?!i))|(?<![a-z])sig(?![a-z])"
+    r"|((?<![a-z])|api|access|account|private|shared)keys?(?![a-z])"
 )
+_USER = re.compile(r"(?<=://)([^/@\s:]*:(?!:)\S*|[^/@\s]+)@")
+"""User and password in a URL; a password may hold slashes and @, so it ends at the last @."""
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """An option's value without secrets: those of that name, and users and signatures in URLs."""
+    """An option's value without secrets: what goes by such a name, and users in URLs.
+
+    Names are those of options, of keys in dictionaries and JSON, and of `name=value` in texts.
+    """
     if isinstance(value, Mapping):
-        return {key: redact(item, str(key)) for key, item in value.items()}
+        return {
+            key: redact(item, name if _is_secret(name) else str(key)) for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [redact(item, name) for item in value]
-    if value is not None and not isinstance(value, bool) and _SECRET_NAME.search(name):
+    if value is None or isinstance(value, bool):
+        return value
+    if _is_secret(name):
         return "***"
-    if not isinstance(value, str):
-        return value if isinstance(value, (int, float, type(None))) else str(value)
-    value = re.sub(r"(?<=://)[^/@\s]+@", "***@", value)
-    value = re.sub(
-        r"([?&;,]?)([\w.-]+)=([^&;,\s]+)",
-        lambda m: f"{m[1]}{m[2]}=***" if _SECRET_NAME.search(m[2]) else m[0],
-        value,
+    if isinstance(value, (int, float)):
+        return value
+    text = str(value)
+    if text.lstrip().startswith(("{", "[")):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.dumps(redact(json.loads(text)))
+    return re.sub(
+        r"([\w.-]+)=([^&;,\s]+)",
+        lambda pair: f"{pair[1]}=***" if _is_secret(pair[1]) else pair[0],
+        _USER.sub("***@", text),
     )
-    return value
 
 
 def check_accounts(inputs: int, counts: Counts, files: Sequence[DataFile]) -> None:
@@ -207,7 +231,9 @@ def make_record(
             "plates_read": counts["plates", "read"],
             "truths": counts["truths", "known"],
             "ignored_files": plan.ignored_files,
+            "truth_rows_unmatched": plan.truth_rows_unmatched,
         },
+        "labels_not_sliced": list(plan.labels_not_sliced),
         "files": [asdict(file) for file in files],
         "bundle": plan.bundle,
         "config": plan.config,
@@ -224,7 +250,7 @@ def record_path(output: str, run_id: str) -> str:
 
 def write_record(record: Mapping[str, Any], output: str) -> None:
     """Write a record, whole or not at all."""
-    fs, path = fsspec.core.url_to_fs(record_path(output, record["run_id"]))
+    fs, path = open_store(record_path(output, record["run_id"]))
     fs.makedirs(fs._parent(path), exist_ok=True)
     fs.pipe_file(f"{path}.tmp", json.dumps(record, indent=1).encode())
     fs.mv(f"{path}.tmp", path)
@@ -232,8 +258,33 @@ def write_record(record: Mapping[str, Any], output: str) -> None:
 
 def read_record(output: str, run_id: str) -> dict[str, Any] | None:
     """The record of a run, or None where it was not committed."""
-    fs, path = fsspec.core.url_to_fs(record_path(output, run_id))
+    fs, path = open_store(record_path(output, run_id))
     if not fs.exists(path):
         return None
     record: dict[str, Any] = json.loads(fs.cat_file(path))
     return record
+
+
+def read_table(
+    record: Mapping[str, Any],
+    output: str,
+    table: str,
+    columns: Sequence[str] | None = None,
+    rows: pc.Expression | None = None,
+) -> pa.Table:
+    """A table of a run, from the files that its record lists.
+
+    Args:
+        record: the run's record.
+        output: the folder it lies in.
+        table: its name, one of `schemas.SCHEMAS`.
+        columns: the columns to read (default: all).
+        rows: which rows to keep (default: all).
+    """
+    parts = []
+    for entry in record["files"]:
+        if entry["table"] == table:
+            fs, path = open_store(f"{output}/{entry['path']}")
+            with fs.open(path, "rb") as file:
+                parts.append(pq.read_table(file, columns=columns, filters=rows))
+    return pa.concat_tables(parts)

@@ -25,6 +25,7 @@ _CHARACTER = pa.struct(
     [
         ("character", pa.string()),
         ("probability", pa.float64()),
+        ("seen", pa.string()),
         ("box", BOX),
         ("alternatives", pa.list_(_CHARACTER_CHOICE)),
     ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fsspec
 from apache_beam.utils.shared import Shared
 
 from lpr_core.bundle import Bundle, BundleError
-from lpr_core.plate_reader import PlateReader, ReaderConfig
+from lpr_core.plate_reader import PlateReader, ReaderConfig, keep_opencv_to_one_thread
+from pipelines.uris import open_store
 
 
 def load_bundle(folder: str | None = None) -> Bundle:
@@ -18,7 +18,7 @@ def load_bundle(folder: str | None = None) -> Bundle:
     if folder is None:
         return Bundle.load()
     try:
-        fs, root = fsspec.core.url_to_fs(folder)
+        fs, root = open_store(folder)
         found = [entry["name"] for entry in fs.ls(root, detail=True) if entry["type"] == "file"]
         files = {name.rpartition("/")[2]: fs.cat_file(name) for name in found}
     except Exception as error:  # a store's driver raises what it likes
@@ -49,6 +49,7 @@ class SharedReader:
         return reader
 
     def _load(self) -> PlateReader:
+        keep_opencv_to_one_thread()
         bundle = load_bundle(self._folder)
         if bundle.sha256 != self._sha256:
             raise BundleError(f"the bundle at {self._folder} has changed since the job was started")

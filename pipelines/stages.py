@@ -17,17 +17,17 @@ from enum import Enum
 from typing import Any
 
 import apache_beam as beam
-import fsspec
 from apache_beam.metrics import Metrics
 
 from lpr_core.decode import DecodeError, DecodeLimits, DecodeReason, decode
 from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Image
 from lpr_core.plate_reader import PlateRead, PlateReader, PlateStatus, compose_read
-from lpr_core.rectify import DegenerateQuadError, PlateCrop, rectify
+from lpr_core.rectify import PlateCrop
 from lpr_core.segment import CharacterBox
 from pipelines.inputs import ImageRef, unpack_refs
 from pipelines.shared_reader import SharedReader
+from pipelines.uris import open_store
 
 
 class Stage(str, Enum):
@@ -235,14 +235,16 @@ def load(picture: NamedPicture, tools: Tools) -> LoadedPicture:
         raise StageError(Failure(Stage.INPUT, Reason.BAD_ROW, ref.problem))
     limit = tools.limits.max_bytes
     try:
-        fs, path = fsspec.core.url_to_fs(ref.uri)
+        fs, path = open_store(ref.uri)
         info = fs.info(path)
         size = info.get("size")
         if info["type"] == "directory":
-            raise IsADirectoryError
+            raise IsADirectoryError if not info.get("islink") else _LinkToFolderError
         if info["type"] == "other":  # opening a pipe would wait for ever
             raise OSError("not a regular file")
         data = fs.cat_file(path, end=limit + 1) if size is None or size <= limit else b""
+    except MemoryError:
+        raise
     except Exception as error:  # drivers raise more than OSError
         raise StageError(_load_failure(ref.uri, error)) from error
     size = max(size or 0, len(data))
@@ -270,10 +272,19 @@ def source_version(info: Mapping[str, Any]) -> str | None:
     return None
 
 
+class _LinkToFolderError(IsADirectoryError):
+    pass
+
+
 _LOAD_REASONS: tuple[tuple[type[Exception], Reason, str], ...] = (
     (FileNotFoundError, Reason.NOT_FOUND, "there is no such file"),
     (NotADirectoryError, Reason.NOT_FOUND, "there is no such file"),
     (PermissionError, Reason.PERMISSION_DENIED, "reading it is not permitted"),
+    (
+        _LinkToFolderError,
+        Reason.IS_A_DIRECTORY,
+        "links to folders are not followed: name it as an INPUT of its own",
+    ),
     (IsADirectoryError, Reason.IS_A_DIRECTORY, "it is a folder"),
 )
 
@@ -305,14 +316,8 @@ def decode_picture(picture: LoadedPicture, tools: Tools) -> DecodedPicture:
 
 
 def detect_plates(picture: DecodedPicture, tools: Tools) -> DetectedPicture:
-    """Find plates and cut them out upright; a detection that spans no plate is dropped."""
-    plates = []
-    for detection in tools.reader.detector.detect(picture.pixels):
-        try:
-            plates.append((detection, rectify(picture.pixels, detection.quad)))
-        except DegenerateQuadError:
-            continue
-    return DetectedPicture(picture.facts, tuple(plates))
+    """Find plates and cut them out upright."""
+    return DetectedPicture(picture.facts, tuple(tools.reader.find(picture.pixels)))
 
 
 def segment_plates(picture: DetectedPicture, tools: Tools) -> SegmentedPicture:
@@ -376,6 +381,8 @@ class StageFn(beam.DoFn):
             done = self._work(picture, self._tools)
         except StageError as error:
             done = PictureResult(picture.facts, failure=error.failure)
+        except MemoryError:  # says something of the machine, nothing of the picture
+            raise
         except Exception as error:
             message = f"{picture.facts.ref.uri}: {_place(error)}"
             failure = Failure(self._stage, Reason.INTERNAL_ERROR, message)

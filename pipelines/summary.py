@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import fsspec
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from pipelines.metrics import ALL
+from pipelines.run_record import read_table
 from pipelines.stages import ImageStatus
+from pipelines.uris import split_chain
 
 METRICS = (
     "plate_exact_match",
@@ -29,13 +30,14 @@ def print_summary(record: dict[str, Any], output: str, seconds: float) -> None:
     print(f"{counts['inputs']} pictures: {outcomes}")
     if counts["ignored_files"]:
         print(f"{counts['ignored_files']} other files ignored")
+    if counts["truth_rows_unmatched"]:
+        print(f"{counts['truth_rows_unmatched']} truth rows match no input")
     for kind, number in counts["failures"].items():
         print(f"  failed {kind}: {number}")
     print(f"{counts['plates_found']} plates found, {counts['plates_read']} read")
     if counts["truths"]:
-        found = {
-            row["metric"]: row for row in _rows(record, output, "metrics") if row["slice"] == ALL
-        }
+        rows = read_table(record, output, "metrics", rows=pc.field("slice") == ALL)
+        found = {row["metric"]: row for row in rows.to_pylist()}
         for metric in METRICS:
             if metric in found and found[metric]["value"] is not None:
                 print(f"  {_figure(found[metric])}")
@@ -53,19 +55,22 @@ def _figure(row: dict[str, Any]) -> str:
 
 def print_reads(record: dict[str, Any], output: str, limit: int) -> None:
     """Print the first pictures' reads beside the truth, as a table."""
+    columns = ["uri", "status", "stage", "reason"]
+    images = read_table(record, output, "images", columns).sort_by("uri").slice(0, limit)
+    shown = pc.field("uri").isin(images["uri"].combine_chunks())
     reads: dict[str, list[str]] = {}
-    for row in _rows(record, output, "plates"):
+    columns = ["uri", "status", "text", "confidence"]
+    for row in read_table(record, output, "plates", columns, shown).to_pylist():
         text = row["text"] or f"({row['status']})"
         reads.setdefault(row["uri"], []).append(f"{text} {100 * row['confidence']:.0f} %")
     truths: dict[str, list[str]] = {}
-    for row in _rows(record, output, "truths"):
+    for row in read_table(record, output, "truths", ["uri", "text"], shown).to_pylist():
         truths.setdefault(row["uri"], []).append(row["text"])
-    images = sorted(_rows(record, output, "images"), key=lambda row: str(row["uri"]))[:limit]
     lines = [("picture", "read", "truth")]
-    for row in images:
+    for row in images.to_pylist():
         failure = f"({row['status']}: {row['stage']}/{row['reason']})" if row["stage"] else ""
         read = ", ".join(reads.get(row["uri"], [])) or failure or f"({row['status']})"
-        name = row["uri"].partition("::")[0].rpartition("/")[2]
+        name = split_chain(row["uri"])[0].rpartition("/")[2]
         lines.append((name, read, ", ".join(truths.get(row["uri"], []))))
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     for line in lines:
@@ -74,12 +79,3 @@ def print_reads(record: dict[str, Any], output: str, limit: int) -> None:
         )
     if record["counts"]["inputs"] > limit:
         print(f"and {record['counts']['inputs'] - limit} more")
-
-
-def _rows(record: dict[str, Any], output: str, table: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for entry in record["files"]:
-        if entry["table"] == table:
-            with fsspec.open(f"{output}/{entry['path']}", "rb") as file:
-                rows += pq.read_table(file).to_pylist()
-    return rows

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 import apache_beam as beam
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.transforms.window import GlobalWindows
@@ -21,6 +20,7 @@ from lpr_core.plate_reader import PlateRead
 from pipelines.metrics import judge
 from pipelines.schemas import SCHEMAS
 from pipelines.stages import TIMED_STAGES, PictureResult
+from pipelines.uris import open_store
 
 ROW_GROUP_BYTES = 2**20
 ROWS_AT_ONCE = 256
@@ -134,6 +134,7 @@ def _characters(read: PlateRead) -> list[Row]:
         {
             "character": character.character,
             "probability": character.probability,
+            "seen": character.seen,
             "box": asdict(character.box),
             "alternatives": [
                 {"character": other, "probability": probability}
@@ -192,7 +193,7 @@ class TableFile:
         self._table = table
         self._path = f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
         self._schema = SCHEMAS[table]
-        fs, path = fsspec.core.url_to_fs(f"{run.output}/{self._path}")
+        fs, path = open_store(f"{run.output}/{self._path}")
         fs.makedirs(fs._parent(path), exist_ok=True)
         self._target = fs.open(path, "wb")
         self._file = _HashedFile(self._target)

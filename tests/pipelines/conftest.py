@@ -9,10 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipelines import read_plates
+from pipelines.run_record import read_table
 
 PLATE_HEIGHT = 60
 
@@ -95,8 +95,7 @@ class Tables:
         self.record = record
 
     def table(self, name: str) -> pa.Table:
-        files = [file["path"] for file in self.record["files"] if file["table"] == name]
-        return pa.concat_tables(pq.ParquetFile(self.output / file).read() for file in files)
+        return read_table(self.record, str(self.output), name)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         return self.table(name).to_pylist()

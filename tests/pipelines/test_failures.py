@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from lpr_core.decode import DecodeLimits, DecodeReason
 from lpr_core.plate_reader import ReaderConfig
@@ -146,6 +147,32 @@ def test_a_crash_in_a_stage_is_that_pictures_failure(stage: Stage) -> None:
     assert "AB123CD" not in result.failure.message
     assert result.facts.sha256 == "00"
     assert [stage for stage, _ in result.facts.milliseconds] == [stage]
+
+
+def test_memory_that_ran_out_is_no_fault_of_the_picture(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> stages.Picture:
+        raise MemoryError
+
+    picture = NamedPicture(PictureFacts(ImageRef(str(street / "one.jpg"))))
+    with pytest.raises(MemoryError):
+        list(stage_fn(Stage.DETECT, exhausted).process(picture))
+    monkeypatch.setattr(LocalFileSystem, "cat_file", exhausted)
+    with pytest.raises(MemoryError):
+        list(stage_fn(Stage.LOAD, stages.load).process(picture))
+
+
+def test_a_link_to_a_folder_is_a_failure_that_says_so(
+    street: Path, tmp_path: Path, read: Read
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "more").symlink_to(street)
+    (row,) = read(tmp_path / "in").rows("images")
+    assert (row["stage"], row["reason"]) == ("load", "is_a_directory")
+    assert row["message"] == (
+        f"{tmp_path}/in/more: links to folders are not followed: name it as an INPUT of its own"
+    )
 
 
 def test_a_failed_picture_passes_the_later_stages_untouched() -> None:

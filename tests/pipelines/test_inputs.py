@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from datetime import datetime, timezone
 from pathlib import Path
@@ -50,6 +52,62 @@ def test_a_glob_takes_what_it_matches_but_folders_that_claim_to_be_pictures(
     found = expand_inputs([str(tmp_path / "a*")])
     assert names(found.refs, tmp_path) == ["a.jpg", "a1.jpg", "a2"]
     assert found.ignored == 1
+
+
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_folders_and_links_to_them_do_not_vanish(tmp_path: Path, pattern: str) -> None:
+    touch(tmp_path, "in/a.jpg", "in/folder.jpg/b.jpg", "aside/c.jpg")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "aside")
+    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "aside" / "c.jpg")
+    found = expand_inputs([str(tmp_path / "in" / pattern)])
+    inside = [] if pattern else ["folder.jpg/b.jpg"]  # a glob does not look into what it matches
+    assert names(found.refs, tmp_path / "in") == [
+        *("a.jpg", "folder.jpg", *inside, "link", "link.jpg"),
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("pattern", ["", "**"])
+def test_a_folder_that_may_not_be_listed_stops_the_job(tmp_path: Path, pattern: str) -> None:
+    """Root may list everything, so a process that has become nobody tries."""
+    touch(tmp_path, "in/deep/a.jpg", "in/deep/closed/b.jpg")
+    (tmp_path / "in" / "deep" / "closed").chmod(0o000)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder not in (Path("/"), Path("/tmp")):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    script = (
+        "import os, sys\n"
+        "from pipelines.inputs import InputError, expand_inputs\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "try: print(expand_inputs(sys.argv[1:]))\n"
+        "except InputError as error: print(error)\n"
+    )
+    given = str(tmp_path / "in" / pattern)
+    command = [sys.executable, "-c", script, given]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{given}: Permission denied"
+
+
+def test_a_name_that_is_not_utf_8_is_an_input_with_a_problem(tmp_path: Path) -> None:
+    touch(tmp_path, "good\ufffd.jpg", os.fsdecode(b"bad\xff.jpg"))
+    good, bad = expand_inputs([str(tmp_path)]).refs
+    assert good == ImageRef(f"{tmp_path}/good\ufffd.jpg")
+    name = f"{tmp_path}/bad\\udcff.jpg"
+    assert bad == ImageRef(name, problem=f"{name}: its name is not UTF-8")
+
+
+def test_colons_in_local_names_are_no_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "in/c::d.jpg")
+    (tmp_path / "list.txt").write_text("in/c::d.jpg\nzip://e.jpg::a.zip\n")
+    (tmp_path / "truth.csv").write_text("image,x,y,w,h,text\nc::d.jpg,1,2,3,4,AB1\n")
+    monkeypatch.chdir(tmp_path)
+    file = f"{tmp_path}/in/c::d.jpg"
+    archived = f"zip://e.jpg::{tmp_path}/a.zip"
+    found = expand_inputs(["in", "in/c::d.jpg", "list.txt"], ["truth.csv"])
+    assert [ref.uri for ref in found.refs] == [file, archived]
+    assert found.refs[0].truths == (PlateTruth("AB1", Box(1, 2, 3, 4)),)
 
 
 def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path: Path) -> None:
@@ -156,7 +214,9 @@ BAD_ROWS = {
     "b.jpg,AB1,1,2,3,4,soon": "column captured_at is not an ISO 8601 time",
     "b.jpg,AB1,1,2,3,4": "6 cells in 7 columns",
     "b.jpg,AB1,1,2,3,4,,,": "9 cells in 7 columns",
-    'b.jpg,"AB1,1,2,3,4,': "the row is not CSV (unexpected end of data)",
+    'b.jpg,"AB1,1,2,3,4,': "the row has an odd number of double quotes",
+    'b.jpg,"AB1" ,1,2,3,4,': """the row is not CSV (',' expected after '"')""",
+    "b.jpg,AB1,1,2,3,4,0001-01-01T00:00:00+14:00": "column captured_at is not an ISO 8601 time",
     "b.jpg,AB\udcff1,1,2,3,4,": "the row is not UTF-8",
 }
 
@@ -182,6 +242,68 @@ def test_bad_lines_of_json_are_inputs_with_a_problem(tmp_path: Path) -> None:
         f"{manifest}:3: the row is no JSON object",
         f"{manifest}:4: column text is not a text",
     ]
+
+
+def test_a_line_break_in_a_cell_invents_no_input(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text('uri,note\na.jpg,"two\nlines"\nb.jpg,one\n')
+    b, *bad = expand_inputs([str(manifest)]).refs
+    assert b.uri == str(tmp_path / "b.jpg")
+    assert [ref.uri for ref in bad] == [f"{manifest}:2", f"{manifest}:3"]
+
+
+def test_odd_values_of_json_cost_their_own_row_alone(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.jsonl"
+    lines = ["[" * 100_000, '{"uri": "a\\ud800.jpg"}', '{"uri": "a.jpg", "lane": "\\ud800"}']
+    lines += ['{"uri": "a.jpg", "x": 1%s, "y": 1, "w": 1, "h": 1}' % ("0" * 400)]
+    lines += ['{"uri": "b\\ufffd.jpg"}']
+    manifest.write_text("\n".join(lines))
+    b, *bad = expand_inputs([str(manifest)]).refs
+    assert b == ImageRef(f"{tmp_path}/b\ufffd.jpg")
+    assert [ref.problem for ref in bad] == [
+        f"{manifest}:1: the row is not JSON",
+        f"{manifest}:2: the row is not UTF-8",
+        f"{manifest}:3: the row is not UTF-8",
+        f"{manifest}:4: column x is not a number",
+    ]
+
+
+def test_odd_values_of_parquet_cost_their_own_row_alone(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.parquet"
+    text = pa.array([b"AB1", b"A\xff", "\ufffd".encode(), b"CD1"])
+    columns = {
+        "uri": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"],
+        "text": pa.Array.from_buffers(pa.string(), 4, text.buffers()),  # unchecked
+        # A nanosecond after 1970, and (in microseconds) a time beyond year 9999.
+        "captured_at": pa.array([1, 1, 1, None], pa.timestamp("ns")),
+        "end": pa.array([0, 0, 0, 2**60], pa.timestamp("us")),
+    }
+    pq.write_table(pa.table(columns), manifest)
+    a, c, *bad = expand_inputs([str(manifest)]).refs
+    assert (a.uri, a.captured_at) == (f"{tmp_path}/a.jpg", datetime(1970, 1, 1))
+    assert c.truths == (PlateTruth("\ufffd", None),)
+    assert [ref.problem for ref in bad] == [
+        f"{manifest}:2: the row is not UTF-8",
+        f"{manifest}:4: the row has a value beyond what Python can hold",
+    ]
+    pq.write_table(pa.table({"uri": [b"a.jpg"]}), manifest)
+    (bad_row,) = expand_inputs([str(manifest)]).refs
+    assert bad_row.problem == f"{manifest}:1: column uri is not a text"
+
+
+def test_truth_rows_are_matched_as_names_are_meant_and_counted(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    touch(tmp_path, "us/a.jpg", f"us/{decomposed}")
+    truth = tmp_path / "truth.csv"
+    lines = [f"./us/a.jpg,1,1,9,9,US1\n{composed},2,2,9,9,FR1\n", "absent.jpg,3,3,9,9,NO1\n" * 2]
+    truth.write_text("image,x,y,w,h,text\n" + "".join(lines), encoding="utf-8")
+    found = expand_inputs([str(tmp_path / "us")], [str(truth), str(truth)])
+    # Two rows of one plate are one row, whether of one file or of the same file given twice.
+    assert [ref.truths for ref in found.refs] == [
+        (PlateTruth("US1", Box(1, 1, 9, 9)),),
+        (PlateTruth("FR1", Box(2, 2, 9, 9)),),
+    ]
+    assert found.truth_rows_unmatched == 1
 
 
 def test_truth_is_joined_by_the_longest_matching_end_of_the_path(tmp_path: Path) -> None:
@@ -210,6 +332,7 @@ def test_truth_is_joined_by_the_longest_matching_end_of_the_path(tmp_path: Path)
     [
         ("list.csv", "image,text\na.jpg,AB1\n", "no column uri"),
         ("list.csv", "", "no column uri"),
+        ("list.csv", "uri,lane,lane\na.jpg,1,2\n", "two columns of one name"),
         ("list.txt", "\n\n", "no picture in it"),
         ("list.parquet", "not Parquet at all", "not a Parquet file"),
     ],

@@ -17,13 +17,15 @@ def prepare(street: Path, output: Path, *more: str) -> read_plates.Job:
 
 
 def test_the_local_runner_is_the_in_process_one(street: Path, tmp_path: Path) -> None:
-    for given in ([], ["--runner=DirectRunner"], ["--runner=FnApiRunner"]):
+    names = ("DirectRunner", "directrunner", "direct", "FnApiRunner", "fnapirunner")
+    names += ("apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
+    for given in ([], *([f"--runner={name}"] for name in names)):
         job = prepare(street, tmp_path, "--workers=2", *given)
         assert job.is_local
-        assert job.options.view_as(StandardOptions).runner == "FnApiRunner"
-        assert job.options.view_as(DirectOptions).direct_num_workers == 2
-        assert job.options.view_as(DirectOptions).direct_running_mode != "in_memory"
-    one = prepare(street, tmp_path, "--workers=1").options.view_as(DirectOptions)
+        assert job.pipeline.options.view_as(StandardOptions).runner == "FnApiRunner"
+        assert job.pipeline.options.view_as(DirectOptions).direct_num_workers == 2
+        assert job.pipeline.options.view_as(DirectOptions).direct_running_mode != "in_memory"
+    one = prepare(street, tmp_path, "--workers=1").pipeline.options.view_as(DirectOptions)
     assert (one.direct_num_workers, one.direct_running_mode) == (1, "in_memory")
 
 
@@ -31,7 +33,7 @@ def test_another_runner_gets_every_option_as_it_is(street: Path, tmp_path: Path)
     given = ["--runner=FlinkRunner", "--flink_master=localhost:8081", "--some_new_option=3"]
     job = prepare(street, tmp_path, *given)
     assert not job.is_local
-    options = job.options.get_all_options(drop_default=True, retain_unknown_options=True)
+    options = job.pipeline.options.get_all_options(drop_default=True, retain_unknown_options=True)
     assert options["runner"] == "FlinkRunner"
     assert options["flink_master"] == "localhost:8081"
     assert options["some_new_option"] == "3"
@@ -71,6 +73,9 @@ def test_the_plan_names_the_run_and_what_reads_it(street: Path, tmp_path: Path) 
         (["{street}", "--output={out}", "--min-confidence=1.5"], "between 0 and 1"),
         (["{street}", "--output={out}", "--max-failure-rate=-1"], "between 0 and 1"),
         (["{street}", "--output={out}", "--max-bytes=0"], "less than 1"),
+        (["{street}", "--output={out}", "--max-pixels=1000000000000"], "pixels can be allowed"),
+        (["{street}", "--output={out}", "--runner=QuickRunner"], "QuickRunner"),
+        (["{street}", "--output={out}", "--runner=no.such.Runner"], "No module named 'no'"),
         (["{street}", "--output={out}", "--run-id=../r"], "letters, digits"),
         (["{street}", "--output={out}", "--min-confidance=0.5"], "--min-confidance=0.5"),
         (["{street}", "--output={out}", "{street}/more.jpg"], "more.jpg"),
@@ -98,6 +103,18 @@ def test_bad_options_end_with_status_2_and_one_line_before_any_work(
     assert message in line
     assert all(before.startswith("usage:") for before in usage)
     assert not list(out.rglob("*.parquet"))
+
+
+def test_a_backend_that_is_not_installed_is_a_bad_option(
+    street: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)  # so that importing it fails
+    arguments = [str(street), f"--output={tmp_path}", "--backend=tensorflow"]
+    assert read_plates.main(arguments) == 2
+    assert capsys.readouterr().err == "platebeam read: the tensorflow backend needs keras\n"
 
 
 def test_a_run_id_is_used_once(street: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
@@ -13,6 +14,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.runners.runner import PipelineResult, PipelineRunner
 
 from lpr_core.decode import decode
 from lpr_core.plate_reader import PlateReader
@@ -63,8 +65,9 @@ def test_the_job_reads_what_the_library_reads(street: Path, read: Read) -> None:
         for row, plate in zip(found, expected, strict=True):
             corners = [(corner["x"], corner["y"]) for corner in row["corners"]]
             assert corners == list(plate.detection.quad)
-            characters = [character["character"] for character in row["characters"]]
-            assert "".join(characters) == plate.text_raw
+            assert "".join(character["seen"] for character in row["characters"]) == plate.text_raw
+            read_as = "".join(character["character"] for character in row["characters"])
+            assert row["text"] == plate.text == read_as
 
 
 def test_an_images_row_tells_where_the_picture_came_from(street: Path, read: Read) -> None:
@@ -253,6 +256,85 @@ def test_the_summary_tells_counts_accuracy_and_place(
     assert lines[0].split() == ["picture", "read", "truth"]
     assert lines[1].startswith("cut.jpg") and "decode/truncated" in lines[1]
     assert lines[4] == "and 3 more"
+
+
+def test_a_summary_that_cannot_be_printed_fails_no_job(
+    street: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(read_plates, "print_summary", broken)
+    arguments = [str(street / "one.jpg"), "--output", str(tmp_path), "--workers=1", "--run-id=r"]
+    assert read_plates.main(arguments) == 0
+    assert f"run r is committed in {tmp_path}" in capsys.readouterr().err.splitlines()[-1]
+    assert read_plates.read_record(str(tmp_path), "r") is not None
+
+
+@pytest.mark.parametrize(("state", "status"), [("CANCELLED", 1), ("DONE", 1), ("UNKNOWN", 0)])
+def test_an_engine_that_left_no_record(
+    street: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    status: int,
+) -> None:
+    class Idle(PipelineRunner):
+        def run_pipeline(self, pipeline: object, options: object) -> PipelineResult:
+            result = PipelineResult(state)
+            result.wait_until_finish = lambda duration=None: state
+            return result
+
+    monkeypatch.setattr(read_plates, "Idle", Idle, raising=False)
+    runner = "--runner=pipelines.read_plates.Idle"
+    arguments = [str(street / "one.jpg"), "--output", str(tmp_path), runner]
+    assert read_plates.main(arguments) == status  # UNKNOWN is what a dry run of Dataflow says
+
+
+def test_labels_of_too_many_values_make_no_slices(
+    tmp_path: Path, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "list.csv"
+    # 101 and 100 different values of two labels; no picture is there, which costs no time.
+    lines = [f"{number}.jpg,AB1,{number},{number % 100}" for number in range(101)]
+    manifest.write_text("uri,text,serial,lane\n" + "\n".join(lines) + "\n")
+    assert read_plates.main([str(manifest), f"--output={tmp_path}", "--run-id=r"]) == 0
+    assert "no metrics by serial: more than 100 values" in capsys.readouterr().err
+    record = read_plates.read_record(str(tmp_path), "r")
+    assert record is not None
+    tables = Tables(tmp_path, record)
+    assert record["labels_not_sliced"] == ["serial"]
+    slices = {row["slice"] for row in tables.rows("metrics")}
+    assert slices == {"all", *(f"lane={number}" for number in range(100))}
+    assert dict(tables.images()["7.jpg"]["labels"]) == {"serial": "7", "lane": "7"}
+
+
+def test_truth_rows_of_no_input_are_counted(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [street / "one.jpg", "--truth", street / "truth.csv", "--output", tmp_path]
+    assert read_plates.main([*map(str, arguments), "--workers=1", "--run-id=r"]) == 0
+    # Of seven rows (none, cut, one, two twice, three, four) one is of one.jpg.
+    assert "6 truth rows match no input" in capsys.readouterr().out
+    record = read_plates.read_record(str(tmp_path), "r")
+    assert record is not None
+    assert record["counts"]["truth_rows_unmatched"] == 6
+
+
+def test_names_with_colons_and_names_that_are_not_utf_8(
+    street: Path, tmp_path: Path, read: Read
+) -> None:
+    folder = tmp_path / "in::2"
+    folder.mkdir()
+    for name in (b"c::d.jpg", b"bad\xff.jpg"):
+        (folder / os.fsdecode(name)).write_bytes((street / "one.jpg").read_bytes())
+    tables = read(folder, "--show-reads=2", name="out::5")
+    assert statuses(tables) == {"c::d.jpg": "read", "bad\\udcff.jpg": "failed"}
+    assert tables.record["counts"]["failures"] == {"input/bad_row": 1}
+    assert (tmp_path / "out::5" / "runs").is_dir()
 
 
 def test_too_many_failures_end_with_status_3_after_the_tables(

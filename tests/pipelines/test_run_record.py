@@ -58,7 +58,9 @@ def test_the_record_tells_what_read_the_plates(street: Path, read: Read) -> None
         "plates_read": 5,
         "truths": 0,
         "ignored_files": 2,
+        "truth_rows_unmatched": 0,
     }
+    assert record["labels_not_sliced"] == []
     assert [f.name for f in (result.output / "runs").iterdir()] == ["r1.json"]
 
 
@@ -122,10 +124,38 @@ def test_secrets_stay_out_of_the_record() -> None:
         "beam": {"aws_secret_access_key": "s3cr3t", "temp_location": "gs://b/t", "tokens": ["t"]},
         "keep_crops": False,
         "max_bytes": 5,
+        "db_pwd": 1234,
+        "accountKey": "k",
+        "monkey": "see",
+        "credentials": {"name": "me", "value": "s3cr3t"},
+        "s3_options": '{"endpoint": "https://me:pw@host", "secret": "s3cr3t"}',
     }
     assert redact(options) == {
         "inputs": ["https://***@host/a.jpg?X-Amz-Signature=***&v=2", "s3://bucket/pictures"],
         "beam": {"aws_secret_access_key": "***", "temp_location": "gs://b/t", "tokens": ["***"]},
         "keep_crops": False,
         "max_bytes": 5,
+        "db_pwd": "***",
+        "accountKey": "***",
+        "monkey": "see",
+        "credentials": {"name": "***", "value": "***"},
+        "s3_options": '{"endpoint": "https://***@host", "secret": "***"}',
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("sftp://me:p@ss/wo:rd@host/a.jpg", "sftp://***@host/a.jpg"),
+        ("sftp://me@host:22/a.jpg", "sftp://***@host:22/a.jpg"),
+        ("zip://a.jpg::https://me:pw@host/a.zip", "zip://a.jpg::https://***@host/a.zip"),
+        ("s3://bucket/me@home/a.jpg", "s3://bucket/me@home/a.jpg"),
+        (
+            "https://host/a.jpg?pwd=x&monkey=see&sig=00",
+            "https://host/a.jpg?pwd=***&monkey=see&sig=***",
+        ),
+        ("/data/plates[1]/a.jpg", "/data/plates[1]/a.jpg"),
+    ],
+)
+def test_secrets_in_uris_are_hidden_and_nothing_else(given: str, kept: str) -> None:
+    assert redact([given], "inputs") == [kept]
