@@ -22,8 +22,8 @@ from pipelines.stages import TIMED_STAGES
 SETS = ("us", "eu", "br")
 WAYS = {
     "job, 1 worker": ["--workers=1"],
-    "job, 2 workers (threads, the default)": ["--workers=2"],
-    "job, 2 workers (processes)": ["--workers=2", "--direct_running_mode=multi_processing"],
+    "job, 2 workers": ["--workers=2"],
+    "job, 2 workers as threads": ["--workers=2", "--direct_running_mode=multi_threading"],
 }
 
 LOOP = """

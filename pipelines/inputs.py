@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 import pickle
 import posixpath
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timezone
+from datetime import datetime
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from lpr_core.geometry import Box
 from lpr_core.score import PlateTruth
+from pipelines.manifests import BOX_COLUMNS, BadRow, InputError, ManifestRow, parse_row, read_cells
 from pipelines.uris import canonical_uri, is_relative, open_store, split_chain
 
 PICTURE_SUFFIXES = (
@@ -29,21 +23,7 @@ PICTURE_SUFFIXES = (
     *(".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 MANIFEST_SUFFIXES = (".txt", ".csv", ".jsonl", ".parquet")
-BOX_COLUMNS = ("x", "y", "w", "h")
 BLOCK_SIZE = 16
-
-
-class InputError(ValueError):
-    """An INPUT or truth file that cannot be used at all; the message names it."""
-
-
-class BadRow(ValueError):
-    """A row that says nothing usable. The message never quotes a cell: where the cells are shifted,
-    any of them may hold a plate's text."""
-
-
-Cells: TypeAlias = Mapping[str, Any] | BadRow
-"""A row's values by column, or why it could not be taken apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +113,7 @@ def expand_inputs(inputs: Sequence[str], truth_files: Sequence[str] = ()) -> Inp
             raise InputError(f"{given}: {_reason(error)}") from error
         if found.added == before:
             raise InputError(f"{given}: there is no picture in it")
-    truths: dict[str, dict[_Row, None]] = {}  # a dict for its order
+    truths: dict[str, dict[ManifestRow, None]] = {}  # a dict for its order
     for file in truth_files:
         for row in _truth_rows(file):
             truths.setdefault(row.key, {})[row] = None
@@ -223,9 +203,9 @@ def read_manifest(uri: str) -> Iterator[ImageRef]:
     """
     head, outer = split_chain(uri)
     folder = head.rpartition("/")[0]
-    for where, cells in _cells(uri, _suffix(head), required=("uri",)):
+    for where, cells in read_cells(uri, _suffix(head), required=("uri",)):
         try:
-            row = _parse_row(cells, "uri")
+            row = parse_row(cells, "uri")
         except BadRow as error:
             yield ImageRef(where, problem=f"{where}: {error}")
             continue
@@ -233,21 +213,12 @@ def read_manifest(uri: str) -> Iterator[ImageRef]:
         yield ImageRef(canonical_uri(target), _truths([row]), row.labels, row.captured_at)
 
 
-@dataclass(frozen=True)
-class _Row:
-    key: str
-    truth: PlateTruth | None
-    has_truth: bool
-    labels: tuple[tuple[str, str], ...]
-    captured_at: datetime | None
-
-
-def _truth_rows(file: str) -> Iterator[_Row]:
+def _truth_rows(file: str) -> Iterator[ManifestRow]:
     try:
         columns = ("image", *BOX_COLUMNS, "text")
-        for where, cells in _cells(canonical_uri(file), ".csv", columns):
+        for where, cells in read_cells(canonical_uri(file), ".csv", columns):
             try:
-                row = _parse_row(cells, "image")
+                row = parse_row(cells, "image")
                 yield replace(row, key=_normal_path(row.key))
             except BadRow as error:
                 raise InputError(f"{where}: {error}") from None
@@ -257,172 +228,7 @@ def _truth_rows(file: str) -> Iterator[_Row]:
         raise InputError(f"{file}: {_reason(error)}") from error
 
 
-def _parse_row(cells: Cells, key_column: str) -> _Row:
-    if isinstance(cells, BadRow):
-        raise cells
-    try:  # neither bytes of another encoding nor half a surrogate pair
-        "".join(f"{name}{value}" for name, value in cells.items()).encode()
-    except UnicodeEncodeError:
-        raise BadRow("the row is not UTF-8") from None
-    key = cells.get(key_column)
-    if _blank(key):
-        raise BadRow(f"column {key_column} is blank")
-    if not isinstance(key, str):
-        raise BadRow(f"column {key_column} is not a text")
-    text = cells.get("text")
-    if _blank(text):
-        text = ""
-    elif isinstance(text, bool) or not isinstance(text, (str, int)):
-        raise BadRow("column text is not a text")
-    box = _parse_box(cells)
-    text = str(text).strip()
-    truth = PlateTruth(text, box) if text or box else None
-    known = {key_column, "text", "captured_at", *BOX_COLUMNS}
-    labels = tuple(
-        (name, str(value))
-        for name, value in cells.items()
-        if name not in known and not _blank(value)
-    )
-    return _Row(
-        key.strip(),
-        truth,
-        truth is not None or all(column in cells for column in BOX_COLUMNS),
-        labels,
-        _parse_time(cells.get("captured_at")),
-    )
-
-
-def _parse_box(cells: Mapping[str, Any]) -> Box | None:
-    values = {column: cells.get(column) for column in BOX_COLUMNS}
-    if all(_blank(value) for value in values.values()):
-        return None
-    numbers = []
-    for column, value in values.items():
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            raise BadRow(f"column {column} is not a number") from None
-        if not math.isfinite(number):
-            raise BadRow(f"column {column} is not finite")
-        numbers.append(number)
-    box = Box(*numbers)
-    if box.width <= 0 or box.height <= 0:
-        raise BadRow("the box has no area")
-    return box
-
-
-def _parse_time(value: Any) -> datetime | None:
-    if _blank(value):
-        return None
-    if isinstance(value, date):  # of Parquet
-        value = value.isoformat()
-    try:  # Python 3.10 does not know the Z
-        taken = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
-        return taken.astimezone(timezone.utc).replace(tzinfo=None) if taken.tzinfo else taken
-    except (ValueError, OverflowError):
-        raise BadRow("column captured_at is not an ISO 8601 time") from None
-
-
-def _blank(value: Any) -> bool:
-    if isinstance(value, str):
-        return not value.strip()
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _cells(uri: str, suffix: str, required: Sequence[str]) -> Iterator[tuple[str, Cells]]:
-    """(where, cells by column) of every row; `where` is "file:line"."""
-    fs, path = open_store(uri)
-    with fs.open(path, "rb") as file:
-        if suffix == ".parquet":
-            rows = _parquet_rows(uri, file, required)
-        else:
-            lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-            if suffix == ".jsonl":
-                rows = _json_rows(lines)
-            elif suffix == ".txt":
-                stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))
-                rows = ((number, {"uri": line}) for number, line in stripped if line)
-            else:
-                rows = _csv_rows(uri, lines, required)
-        for line, cells in rows:
-            yield f"{uri}:{line}", cells
-
-
-def _csv_rows(
-    uri: str, lines: Iterator[str], required: Sequence[str]
-) -> Iterator[tuple[int, Cells]]:
-    """A row is a line, so that a quote that is never closed spoils its own row alone.
-
-    The lines of a cell with a line break in it are bad rows: each has an odd number of quotes.
-    """
-    columns = next(csv.reader([next(lines, "")]), [])
-    _require(uri, columns, required)
-    for number, line in enumerate(lines, 2):
-        if not line.strip():
-            continue
-        if line.count('"') % 2:
-            yield number, BadRow("the row has an odd number of double quotes")
-            continue
-        try:
-            values = next(csv.reader([line], strict=True))
-        except csv.Error as error:
-            yield number, BadRow(f"the row is not CSV ({error})")
-            continue
-        if len(values) == len(columns):
-            yield number, dict(zip(columns, values, strict=True))
-        else:
-            yield number, BadRow(f"{len(values)} cells in {len(columns)} columns")
-
-
-def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Cells]]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            cells = json.loads(line)
-        except (ValueError, RecursionError):
-            yield number, BadRow("the row is not JSON")
-            continue
-        yield number, cells if isinstance(cells, dict) else BadRow("the row is no JSON object")
-
-
-def _parquet_rows(uri: str, file: Any, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:
-    try:
-        table = pq.ParquetFile(file)
-    except pa.ArrowException as error:
-        raise InputError(f"{uri}: not a Parquet file ({error})") from error
-    _require(uri, table.schema_arrow.names, required)
-    number = 0
-    for batch in table.iter_batches():
-        batch = batch.cast(pa.schema(map(_python_field, batch.schema)), safe=False)
-        for row in range(batch.num_rows):
-            number += 1
-            try:
-                (cells,) = batch.slice(row, 1).to_pylist()
-            except UnicodeDecodeError:
-                cells = BadRow("the row is not UTF-8")
-            except (ValueError, OverflowError):
-                cells = BadRow("the row has a value beyond what Python can hold")
-            yield number, cells
-
-
-def _python_field(field: pa.Field) -> pa.Field:
-    """The field, but times of nanoseconds, which Python does not have, in microseconds."""
-    kind = field.type
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return field.with_type(pa.timestamp("us", kind.tz))
-    return field
-
-
-def _require(uri: str, columns: Sequence[str], required: Sequence[str]) -> None:
-    if len(set(columns)) < len(columns):
-        raise InputError(f"{uri}: there are two columns of one name")
-    missing = [column for column in required if column not in set(columns)]
-    if missing:
-        raise InputError(f"{uri}: there is no column {', '.join(missing)}")
-
-
-def _truths(rows: Sequence[_Row]) -> tuple[PlateTruth, ...] | None:
+def _truths(rows: Sequence[ManifestRow]) -> tuple[PlateTruth, ...] | None:
     if not any(row.has_truth for row in rows):
         return None
     return tuple(row.truth for row in rows if row.truth is not None)
@@ -441,7 +247,7 @@ def _truth_key(uri: str, truths: Mapping[str, object]) -> str | None:
     return path or None
 
 
-def _with_truth(ref: ImageRef, rows: Sequence[_Row]) -> ImageRef:
+def _with_truth(ref: ImageRef, rows: Sequence[ManifestRow]) -> ImageRef:
     if ref.truths is not None:
         return ref
     known = replace(ref, truths=_truths(rows))

@@ -171,7 +171,7 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         SystemExit: an option that argparse refuses.
     """
     arguments, beam_arguments = make_parser().parse_known_args(argv)
-    pipeline, is_local = _make_pipeline(beam_arguments, arguments.workers)
+    pipeline, is_local = _make_pipeline(beam_arguments, _running_mode(arguments), arguments.workers)
     folder = None if arguments.bundle is None else canonical_uri(arguments.bundle)
     bundle, reader = _load_reader(arguments, folder)
     run_id = (
@@ -205,7 +205,18 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
     return Job(arguments, inputs, plan, shared, limits, pipeline, is_local)
 
 
-def _make_pipeline(arguments: list[str], workers: int) -> tuple[beam.Pipeline, bool]:
+def _running_mode(arguments: argparse.Namespace) -> str:
+    """How Beam's in-process runner spreads work: over processes, since threads share Python's lock.
+
+    What is in this process's memory, other processes cannot see.
+    """
+    if arguments.workers == 1:
+        return "in_memory"
+    in_memory = any("memory:" in uri for uri in [*arguments.inputs, arguments.output])
+    return "multi_threading" if in_memory else "multi_processing"
+
+
+def _make_pipeline(arguments: list[str], mode: str, workers: int) -> tuple[beam.Pipeline, bool]:
     options = PipelineOptions(arguments)
     runner = options.view_as(StandardOptions).runner or "DirectRunner"
     if runner.rpartition(".")[2].lower().removesuffix("runner") not in LOCAL_RUNNERS:
@@ -221,7 +232,6 @@ def _make_pipeline(arguments: list[str], workers: int) -> tuple[beam.Pipeline, b
     unknown = known.parse_known_args(arguments)[1]
     if unknown:
         raise OptionError(f"neither platebeam nor Beam knows {' '.join(unknown)}")
-    mode = "in_memory" if workers == 1 else "multi_threading"
     own = [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
     options = PipelineOptions([*own, *arguments, "--runner=FnApiRunner"])
     return beam.Pipeline(options=options), True

@@ -20,11 +20,11 @@ from lpr_core.score import PlateTruth
 from pipelines.inputs import (
     BLOCK_SIZE,
     ImageRef,
-    InputError,
     expand_inputs,
     pack_refs,
     unpack_refs,
 )
+from pipelines.manifests import InputError
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -77,7 +77,8 @@ def test_a_folder_that_may_not_be_listed_stops_the_job(tmp_path: Path, pattern: 
             folder.chmod(folder.stat().st_mode | 0o055)
     script = (
         "import os, sys\n"
-        "from pipelines.inputs import InputError, expand_inputs\n"
+        "from pipelines.inputs import expand_inputs\n"
+        "from pipelines.manifests import InputError\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "try: print(expand_inputs(sys.argv[1:]))\n"
         "except InputError as error: print(error)\n"

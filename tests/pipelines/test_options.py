@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 from pipelines import cli, read_plates
 
 
-def prepare(street: Path, output: Path, *more: str) -> read_plates.Job:
+def prepare(street: Path, output: Path | str, *more: str) -> read_plates.Job:
     return read_plates.prepare([str(street), "--output", str(output), *more])
 
 
@@ -24,9 +24,13 @@ def test_the_local_runner_is_the_in_process_one(street: Path, tmp_path: Path) ->
         assert job.is_local
         assert job.pipeline.options.view_as(StandardOptions).runner == "FnApiRunner"
         assert job.pipeline.options.view_as(DirectOptions).direct_num_workers == 2
-        assert job.pipeline.options.view_as(DirectOptions).direct_running_mode != "in_memory"
+        mode = job.pipeline.options.view_as(DirectOptions).direct_running_mode
+        assert mode == "multi_processing"
     one = prepare(street, tmp_path, "--workers=1").pipeline.options.view_as(DirectOptions)
     assert (one.direct_num_workers, one.direct_running_mode) == (1, "in_memory")
+    shared = prepare(street, "memory://tables", "--workers=2")  # other processes cannot see it
+    mode = shared.pipeline.options.view_as(DirectOptions).direct_running_mode
+    assert mode == "multi_threading"
 
 
 def test_another_runner_gets_every_option_as_it_is(street: Path, tmp_path: Path) -> None:

@@ -133,9 +133,9 @@ def plain_rows(tables: Tables) -> dict[str, list[dict[str, object]]]:
 def test_the_number_of_workers_changes_no_row(street: Path, read: Read) -> None:
     one = read(street, "--truth", street / "truth.csv", workers=1, name="one")
     two = read(street, "--truth", street / "truth.csv", workers=2, name="two")
-    mode = "--direct_running_mode=multi_processing"
-    processes = read(street, "--truth", street / "truth.csv", mode, workers=2, name="processes")
-    assert plain_rows(one) == plain_rows(two) == plain_rows(processes)
+    mode = "--direct_running_mode=multi_threading"
+    threads = read(street, "--truth", street / "truth.csv", mode, workers=2, name="threads")
+    assert plain_rows(one) == plain_rows(two) == plain_rows(threads)
     assert len(plain_rows(one)["images"]) == 6
 
 
