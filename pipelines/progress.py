@@ -56,6 +56,28 @@ def progress(total: int, stream: IO[str] | None = None) -> Iterator[None]:
             watcher.join()
 
 
+@contextlib.contextmanager
+def worker_chatter_kept() -> Iterator[IO[str]]:
+    """Keep what is written to standard error while the body runs; yield the real one.
+
+    Beam's worker processes log each of their steps to the standard error they inherit. It is shown
+    only if the body fails.
+    """
+    sys.stderr.flush()
+    number = sys.__stderr__.fileno() if sys.__stderr__ else 2
+    with os.fdopen(os.dup(number), "w") as shown, tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), number)
+        try:
+            yield shown
+        except BaseException:
+            kept.seek(0)
+            shown.write(kept.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown.fileno(), number)
+
+
 def _bar(path: str, total: int, stream: IO[str], done: threading.Event) -> None:
     with tqdm(total=total, unit="picture", file=stream, dynamic_ncols=True) as bar:
         finished = False

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import IO, Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -35,7 +35,7 @@ from pipelines.metrics import (
     count_slices,
     labels_not_sliced,
 )
-from pipelines.progress import progress, tick
+from pipelines.progress import progress, tick, worker_chatter_kept
 from pipelines.run_record import (
     CommitRun,
     RunPlan,
@@ -328,13 +328,17 @@ def run(
     return _run(job, test_pipeline)
 
 
-def _run(job: Job, test_pipeline: beam.Pipeline | None = None) -> dict[str, Any] | None:
+def _run(
+    job: Job,
+    test_pipeline: beam.Pipeline | None = None,
+    progress_to: IO[str] | None = None,
+) -> dict[str, Any] | None:
     pipeline = test_pipeline or job.pipeline
     total = len(job.inputs.refs)
     build(pipeline, job)
     if job.is_local:
         job.inputs.refs.clear()  # the graph has them; 10,000 are a few megabytes
-    with progress(total) if job.is_local else contextlib.nullcontext():
+    with progress(total, progress_to) if job.is_local else contextlib.nullcontext():
         state = pipeline.run().wait_until_finish()
     # A Dataflow dry run has no job, whose state is unknown.
     if state not in (PipelineState.DONE, PipelineState.UNKNOWN):
@@ -367,7 +371,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
     try:
-        record = _run(job)
+        with worker_chatter_kept() as stderr:
+            record = _run(job, progress_to=stderr)
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
         print(f"platebeam read: THE JOB FAILED: {lines[-1]}", file=sys.stderr)

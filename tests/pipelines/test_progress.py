@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 
-from pipelines.progress import VARIABLE, progress, tick
+import pytest
+
+from pipelines.progress import VARIABLE, progress, tick, worker_chatter_kept
 
 
 class Terminal(io.StringIO):
@@ -48,3 +50,16 @@ def test_other_processes_count_too() -> None:
 def test_without_a_launcher_nothing_is_written() -> None:
     assert VARIABLE not in os.environ
     assert tick("picture") == "picture"
+
+
+def test_what_workers_write_is_shown_only_on_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    with worker_chatter_kept() as shown:
+        subprocess.run([sys.executable, "-c", "import sys; print('step', file=sys.stderr)"])
+        print("progress", file=shown, flush=True)
+    assert capfd.readouterr().err == "progress\n"
+    with pytest.raises(RuntimeError), worker_chatter_kept():
+        os.write(2, b"the worker's trace\n")
+        raise RuntimeError
+    assert capfd.readouterr().err == "the worker's trace\n"
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"

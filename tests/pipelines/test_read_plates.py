@@ -371,7 +371,7 @@ def test_one_reader_is_loaded_a_process(
 
     # The launcher's own check goes through read_plates's name and is not counted here.
     monkeypatch.setattr(shared_reader, "load_bundle", counted)
-    read(street, workers=2)
+    read(street, "--direct_running_mode=multi_threading", workers=2)
     assert len(loaded) == 1
 
 
