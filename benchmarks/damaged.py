@@ -119,7 +119,7 @@ def run_job(paths: list[str], good: Path, folder: Path) -> None:
         os.chown(folder / "out", user, user)
     command = [sys.executable, "-c", JOB, str(user), warm_up, folder / "list.txt"]
     subprocess.run(
-        [*command, "--output", folder / "out", "--run-id=damaged"],
+        [*command, "--output", folder / "out", "--run-id=damaged", "--workers=1"],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=Path(__file__).parents[1],

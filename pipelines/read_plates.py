@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -212,8 +213,13 @@ def _running_mode(arguments: argparse.Namespace) -> str:
     """
     if arguments.workers == 1:
         return "in_memory"
-    in_memory = any("memory:" in uri for uri in [*arguments.inputs, arguments.output])
-    return "multi_threading" if in_memory else "multi_processing"
+    if any("memory:" in uri for uri in [*arguments.inputs, arguments.output]):
+        return "multi_threading"
+    try:  # Beam would wait for ever for a worker that cannot start
+        subprocess.run([sys.executable, "-c", ""], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise OptionError(f"worker processes cannot start ({error}): use --workers 1") from error
+    return "multi_processing"
 
 
 def _make_pipeline(arguments: list[str], mode: str, workers: int) -> tuple[beam.Pipeline, bool]:
