@@ -101,7 +101,7 @@ JOB = """
 import os, sys
 from pipelines import read_plates
 user, warm_up, *arguments = sys.argv[1:]
-assert read_plates.main([warm_up + ".txt", "--output", warm_up]) == 0
+assert read_plates.main([warm_up + ".txt", "--output", warm_up, "--workers=1"]) == 0
 if int(user):
     os.setgroups([]); os.setgid(int(user)); os.setuid(int(user))
 sys.exit(read_plates.main(arguments))

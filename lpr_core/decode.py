@@ -54,6 +54,9 @@ TURNS = {
 }
 """What undoes each EXIF orientation (TIFF 6.0, tag 274)."""
 
+NOT_THE_FILE = (ImportError, MemoryError)
+"""Errors that say nothing of the file; Pillow imports its plug-ins when it first needs them."""
+
 HIGHEST_PIXEL_LIMIT = 2 * (PillowImage.MAX_IMAGE_PIXELS or 2**31)
 """Pillow opens no larger picture; its limit is left as it is, since it is the process's."""
 
@@ -127,6 +130,8 @@ def decode(data: bytes, limits: DecodeLimits | None = None) -> Picture:
         raise DecodeError(
             DecodeReason.TOO_MANY_PIXELS, f"more pixels than the limit of {limits.max_pixels}"
         ) from None
+    except NOT_THE_FILE:
+        raise
     except Exception as error:
         raise DecodeError(*_broken(error)) from error
     with image:
@@ -146,6 +151,8 @@ def decode(data: bytes, limits: DecodeLimits | None = None) -> Picture:
             orientation, captured_at = 1, None  # damaged metadata costs no picture
         try:
             grey = _grey(image)
+        except NOT_THE_FILE:
+            raise
         except Exception as error:
             raise DecodeError(*_broken(error)) from error
         # Pillow turns a TIFF itself as it loads.

@@ -154,6 +154,16 @@ def test_a_pixel_limit_that_pillow_would_not_keep_is_refused():
         DecodeLimits(max_pixels=10**9)
 
 
+@pytest.mark.parametrize("error", [ImportError, MemoryError])
+def test_what_the_machine_lacks_is_not_laid_on_the_file(monkeypatch, error):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(error):
+        decode(encoded(picture()))
+
+
 def test_a_decode_error_survives_pickling():
     import pickle
 
