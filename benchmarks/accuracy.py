@@ -94,7 +94,7 @@ def misses_page(
 
 
 def _tile(truth: dict[str, Any], read: dict[str, Any] | None) -> Any:
-    pixels = decode(Path(truth["uri"].removeprefix("file://")).read_bytes()).pixels
+    pixels = decode(Path(truth["uri"]).read_bytes()).pixels
     picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
     box = Box(**truth["box"]) if truth["box"] else Box(0, 0, *pixels.shape[::-1])
     width, height = TILE[0], TILE[1] - 24

@@ -123,43 +123,47 @@ def decode(data: bytes, limits: DecodeLimits | None = None) -> Picture:
             f"{len(data)} bytes are more than the limit of {limits.max_bytes}",
         )
     try:
-        image = PillowImage.open(io.BytesIO(data))
+        return _decode(data, limits.max_pixels)
+    except (DecodeError, *NOT_THE_FILE):
+        raise
     except UnidentifiedImageError:
         raise DecodeError(DecodeReason.NOT_AN_IMAGE, "no known image format") from None
     except PillowImage.DecompressionBombError:
         raise DecodeError(
             DecodeReason.TOO_MANY_PIXELS, f"more pixels than the limit of {limits.max_pixels}"
         ) from None
-    except NOT_THE_FILE:
-        raise
+    # The plug-ins raise whatever the damage led them to (OSError, SyntaxError, IndexError,
+    # struct.error …); a picture that cannot be decoded is data here, so all are caught.
     except Exception as error:
         raise DecodeError(*_broken(error)) from error
-    with image:
+
+
+def _decode(data: bytes, max_pixels: int) -> Picture:
+    with PillowImage.open(io.BytesIO(data)) as image:
         width, height = image.size
-        if width * height > limits.max_pixels:
+        if width * height > max_pixels:
             raise DecodeError(
                 DecodeReason.TOO_MANY_PIXELS,
-                f"{width}×{height} pixels are more than the limit of {limits.max_pixels}",
+                f"{width}×{height} pixels are more than the limit of {max_pixels}",
             )
-        # The plug-ins raise whatever the damage led them to (OSError, SyntaxError, IndexError,
-        # struct.error …); a picture that cannot be decoded is data here, so all are caught.
-        try:
-            exif = image.getexif()
-            orientation = int(exif.get(ExifTags.Base.Orientation, 1))
-            captured_at = _captured_at(exif)
-        except Exception:
-            orientation, captured_at = 1, None  # damaged metadata costs no picture
-        try:
-            grey = _grey(image)
-        except NOT_THE_FILE:
-            raise
-        except Exception as error:
-            raise DecodeError(*_broken(error)) from error
+        orientation, captured_at = _metadata(image)
+        grey = _grey(image)
         # Pillow turns a TIFF itself as it loads.
         if orientation in TURNS and image.format != "TIFF":
             grey = grey.transpose(TURNS[orientation])
-        upright = orientation if orientation in TURNS else 1
-        return Picture(np.array(grey, dtype=np.uint8), image.format or "", upright, captured_at)
+        return Picture(np.array(grey, dtype=np.uint8), image.format or "", orientation, captured_at)
+
+
+def _metadata(image: PillowImage.Image) -> tuple[int, datetime | None]:
+    """EXIF orientation (1 where it is none of the eight) and capture time."""
+    try:
+        exif = image.getexif()
+        orientation = int(exif.get(ExifTags.Base.Orientation, 1))
+        return orientation if orientation in TURNS else 1, _captured_at(exif)
+    except NOT_THE_FILE:
+        raise
+    except Exception:
+        return 1, None  # damaged metadata costs no picture
 
 
 def _grey(image: PillowImage.Image) -> PillowImage.Image:

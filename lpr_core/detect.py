@@ -21,6 +21,7 @@ from lpr_core.text_lines import (
     best_line,
     centres,
     components_of,
+    ink_mask,
     merge_overlapping,
 )
 
@@ -77,8 +78,8 @@ class ContourDetector:
 
     The picture is brought to a working size, smoothed and thresholded adaptively; components
     shaped like characters are linked to their neighbours, and each line of them is ranked by how
-    plate-like it is: count, regularity of heights, offsets and spacing, contrast. The quad follows
-    the line's tilt.
+    plate-like it is: count, regularity of heights, offsets and spacing, contrast. Two lines that
+    stand close make a two-line plate. The quad follows the tilt.
     """
 
     def detect(self, image: Image) -> list[PlateDetection]:
@@ -95,25 +96,15 @@ class ContourDetector:
         smooth = np.asarray(cv2.GaussianBlur(working, (3, 3), 0), dtype=np.uint8)
         candidates = [
             PlateDetection(as_quad(_plate_corners(lines) / scale), score)
-            for mask in _ink_masks(smooth)
-            for lines, score in _plates(_character_like(components_of(mask)), smooth)
+            for dark in (True, False)
+            for window, offset in THRESHOLDS
+            for lines, score in _plates(ink_mask(smooth, dark, window, offset), smooth)
         ]
         kept: list[PlateDetection] = []
         for candidate in sorted(candidates, key=lambda detection: -detection.score):
             if all(iou(candidate.box, other.box) < MAX_OVERLAP for other in kept):
                 kept.append(candidate)
         return kept[:MAX_PLATES]
-
-
-def _ink_masks(smooth: Image) -> Iterator[Image]:
-    for source in (smooth, 255 - smooth):
-        for window, offset in THRESHOLDS:
-            yield np.asarray(
-                cv2.adaptiveThreshold(
-                    source, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, window, offset
-                ),
-                dtype=np.uint8,
-            )
 
 
 def _character_like(components: Components) -> Components:
@@ -132,11 +123,10 @@ def _character_like(components: Components) -> Components:
     return np.asarray(components[character_like])
 
 
-def _plates(
-    components: Components, smooth: Image
-) -> Iterator[tuple[tuple[Components, ...], float]]:
+def _plates(mask: Image, smooth: Image) -> Iterator[tuple[tuple[Components, ...], float]]:
     """Lines that look like a plate's, and pairs of them that stand like a two-line plate's."""
-    scored = [(line, _plate_likeness(line, smooth)) for line in _lines(components)]
+    lines = _lines(_character_like(components_of(mask)))
+    scored = [(line, _plate_likeness(line, smooth)) for line in lines]
     likely = [(line, score) for line, score in scored if score >= MIN_SCORE]
     for line, score in likely:
         if len(line) >= MIN_SINGLE_LINE:

@@ -138,11 +138,13 @@ class CharacterRecognizer:
         return [self._read(plate, by_shape) for plate, by_shape in zip(plates, shapes, strict=True)]
 
     def _read(self, plate: Sequence[CharacterBox], by_shape: Floats) -> tuple[CharacterRead, ...]:
-        kept = _look_like_characters(in_context(by_shape, plate, self._is_letter))
-        plate = [character for character, keep in zip(plate, kept, strict=True) if keep]
-        by_shape = by_shape[kept]
-        reads = []
         posterior = in_context(by_shape, plate, self._is_letter)
+        kept = _look_like_characters(posterior)
+        if not kept.all():
+            plate = [character for character, keep in zip(plate, kept, strict=True) if keep]
+            by_shape = by_shape[kept]
+            posterior = in_context(by_shape, plate, self._is_letter)
+        reads = []
         for character, shape, probabilities in zip(plate, by_shape, posterior, strict=True):
             best = np.argsort(-probabilities, kind="stable")[:TOP_K]
             alternatives = tuple((self._alphabet[i], float(probabilities[i])) for i in best)

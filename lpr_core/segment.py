@@ -20,6 +20,7 @@ from lpr_core.text_lines import (
     best_line,
     centres,
     components_of,
+    ink_mask,
     merge_overlapping,
 )
 
@@ -130,17 +131,7 @@ def _ink_masks(pixels: Image, dark: bool) -> Iterator[Image]:
     otsu, _ = cv2.threshold(strokes, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     for share in OTSU_SHARES:
         yield np.asarray(strokes > otsu * share, dtype=np.uint8)
-    yield np.asarray(
-        cv2.adaptiveThreshold(
-            pixels if dark else cv2.bitwise_not(pixels),
-            1,
-            cv2.ADAPTIVE_THRESH_MEAN_C,
-            cv2.THRESH_BINARY_INV,
-            ADAPTIVE_WINDOW,
-            ADAPTIVE_OFFSET,
-        ),
-        dtype=np.uint8,
-    )
+    yield ink_mask(pixels, dark, ADAPTIVE_WINDOW, ADAPTIVE_OFFSET)
 
 
 def _layout(mask: Image, dark: bool) -> _Layout:

@@ -24,6 +24,22 @@ MAX_HEIGHT_DIFFERENCE = 0.17
 MAX_PAIRS = 2000
 
 
+def ink_mask(pixels: Image, dark: bool, window: int, offset: float) -> Image:
+    """Where grey pixels differ from the mean of the window around them, as a mask of 0 and 1.
+
+    Args:
+        pixels: grey, uint8 of shape (height, width).
+        dark: the ink is darker than the paper.
+        window: odd, in pixels.
+        offset: by how many grey levels, at least.
+    """
+    source = pixels if dark else 255 - pixels
+    mask = cv2.adaptiveThreshold(
+        source, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, window, offset
+    )
+    return np.asarray(mask, dtype=np.uint8)
+
+
 def components_of(mask: Image) -> Components:
     """The components of a mask (1 is set), by their outer contours; 8-connected."""
     contours, links = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)

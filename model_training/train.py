@@ -54,7 +54,8 @@ class TrainingData:
 
     Attributes:
         sets: character sets from folders, augmented anew each epoch.
-        rendered: float32 (n, 28, 28), cut out of rendered plates; used as they are.
+        rendered: float32 (n, 28, 28), cut out of rendered plates; used as they are. Those without
+            a character come last, under random labels.
         rendered_labels: int32 (n,).
         validation: float32 (m, 28, 28).
         validation_labels: int32 (m,).

@@ -172,7 +172,7 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         SystemExit: an option that argparse refuses.
     """
     arguments, beam_arguments = make_parser().parse_known_args(argv)
-    pipeline, is_local = _make_pipeline(beam_arguments, _running_mode(arguments), arguments.workers)
+    pipeline, is_local = _make_pipeline(beam_arguments, arguments)
     folder = None if arguments.bundle is None else canonical_uri(arguments.bundle)
     bundle, reader = _load_reader(arguments, folder)
     run_id = (
@@ -206,6 +206,32 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
     return Job(arguments, inputs, plan, shared, limits, pipeline, is_local)
 
 
+def _make_pipeline(
+    beam_arguments: list[str], arguments: argparse.Namespace
+) -> tuple[beam.Pipeline, bool]:
+    options = PipelineOptions(beam_arguments)
+    runner = options.view_as(StandardOptions).runner or "DirectRunner"
+    if runner.rpartition(".")[2].lower().removesuffix("runner") not in LOCAL_RUNNERS:
+        try:
+            return beam.Pipeline(options=options), False
+        except (AttributeError, ImportError, ValueError) as error:
+            raise OptionError(f"--runner={runner}: {' '.join(str(error).split())}") from error
+    # Beam drops what it does not know with a warning; a misspelt option must not pass.
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for kind in PipelineOptions.__subclasses__():
+        if "_add_argparse_args" in vars(kind):
+            kind._add_argparse_args(known)
+    unknown = known.parse_known_args(beam_arguments)[1]
+    if unknown:
+        raise OptionError(f"neither platebeam nor Beam knows {' '.join(unknown)}")
+    own = [
+        f"--direct_running_mode={_running_mode(arguments)}",
+        f"--direct_num_workers={arguments.workers}",
+    ]
+    options = PipelineOptions([*own, *beam_arguments, "--runner=FnApiRunner"])
+    return beam.Pipeline(options=options), True
+
+
 def _running_mode(arguments: argparse.Namespace) -> str:
     """How Beam's in-process runner spreads work: over processes, since threads share Python's lock.
 
@@ -220,27 +246,6 @@ def _running_mode(arguments: argparse.Namespace) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise OptionError(f"worker processes cannot start ({error}): use --workers 1") from error
     return "multi_processing"
-
-
-def _make_pipeline(arguments: list[str], mode: str, workers: int) -> tuple[beam.Pipeline, bool]:
-    options = PipelineOptions(arguments)
-    runner = options.view_as(StandardOptions).runner or "DirectRunner"
-    if runner.rpartition(".")[2].lower().removesuffix("runner") not in LOCAL_RUNNERS:
-        try:
-            return beam.Pipeline(options=options), False
-        except (AttributeError, ImportError, ValueError) as error:
-            raise OptionError(f"--runner={runner}: {' '.join(str(error).split())}") from error
-    # Beam drops what it does not know with a warning; a misspelt option must not pass.
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for kind in PipelineOptions.__subclasses__():
-        if "_add_argparse_args" in vars(kind):
-            kind._add_argparse_args(known)
-    unknown = known.parse_known_args(arguments)[1]
-    if unknown:
-        raise OptionError(f"neither platebeam nor Beam knows {' '.join(unknown)}")
-    own = [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
-    options = PipelineOptions([*own, *arguments, "--runner=FnApiRunner"])
-    return beam.Pipeline(options=options), True
 
 
 def _load_reader(arguments: argparse.Namespace, folder: str | None) -> tuple[Bundle, PlateReader]:
@@ -377,7 +382,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
     try:
-        with worker_chatter_kept() as stderr:
+        with worker_chatter_kept() if job.is_local else contextlib.nullcontext() as stderr:
             record = _run(job, progress_to=stderr)
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]

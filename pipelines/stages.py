@@ -206,7 +206,9 @@ class PictureResult:
 
 def name_pictures(block: bytes) -> list[NamedPicture]:
     """A block of refs as what goes into load."""
-    return [NamedPicture(PictureFacts(ref)) for ref in unpack_refs(block)]
+    return [
+        NamedPicture(PictureFacts(ref, captured_at=ref.captured_at)) for ref in unpack_refs(block)
+    ]
 
 
 Picture = (
@@ -256,7 +258,6 @@ def load(picture: NamedPicture, tools: Tools) -> LoadedPicture:
         sha256=hashlib.sha256(data).hexdigest(),
         version=source_version(info),
         bytes=len(data),
-        captured_at=ref.captured_at,
     )
     return LoadedPicture(facts, data)
 

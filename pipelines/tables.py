@@ -70,7 +70,7 @@ def image_rows(run: Run, result: PictureResult) -> list[Row]:
             "height": facts.height,
             "format": facts.format,
             "orientation": facts.orientation,
-            "captured_at": facts.captured_at or facts.ref.captured_at,
+            "captured_at": facts.captured_at,
             "labels": facts.ref.labels,
             "status": result.status.value,
             "stage": failure and failure.stage.value,

@@ -154,14 +154,16 @@ def test_a_pixel_limit_that_pillow_would_not_keep_is_refused():
         DecodeLimits(max_pixels=10**9)
 
 
+@pytest.mark.parametrize("step", ["getexif", "convert"])
 @pytest.mark.parametrize("error", [ImportError, MemoryError])
-def test_what_the_machine_lacks_is_not_laid_on_the_file(monkeypatch, error):
+def test_what_the_machine_lacks_is_not_laid_on_the_file(monkeypatch, error, step):
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Image.Image, "convert", fail)
+    data = encoded(picture(), "BMP")
+    monkeypatch.setattr(Image.Image, step, fail)
     with pytest.raises(error):
-        decode(encoded(picture()))
+        decode(data)
 
 
 def test_a_decode_error_survives_pickling():

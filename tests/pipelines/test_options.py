@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,23 @@ def test_the_module_runs_like_the_command(street: Path, tmp_path: Path) -> None:
     assert "1 pictures: " in done.stdout
     assert "one.jpg" in done.stdout
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("is_local", "shown"), [(True, False), (False, True)])
+def test_only_a_local_jobs_workers_are_kept_off_the_terminal(
+    street: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    is_local: bool,
+    shown: bool,
+) -> None:
+    def print_to_stderr(*_: object, **__: object) -> None:
+        os.write(2, b"job 7 is up\n")
+
+    job = replace(prepare(street, tmp_path), is_local=is_local)
+    monkeypatch.setattr(read_plates, "prepare", lambda _: job)
+    monkeypatch.setattr(read_plates, "_run", print_to_stderr)
+    capfd.readouterr()
+    assert read_plates.main([]) == 0
+    assert ("job 7 is up" in capfd.readouterr().err) == shown
