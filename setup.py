@@ -44,6 +44,9 @@ setup(
         "platebeam.commands": [
             "read = pipelines.read_plates:main",
             "train = model_training.train:main",
+            "tune = model_training.tune:main",
+            "evaluate-model = model_training.evaluate:main",
+            "predict-characters = model_training.predict:main",
             "export = model_training.export:main",
             "generate = model_training.generate:main",
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +16,15 @@ from lpr_core.recognize import ALPHABET, normalise_character
 Ink = npt.NDArray[np.uint8]
 """A character cut tight, uint8 of shape (height, width), paper 0, ink 255."""
 
+Grey = npt.NDArray[np.uint8]
+"""A character picture of either polarity, uint8 of shape (height, width)."""
+
 MIN_HEIGHT = 4
 MIN_CONTRAST = 40
+
+
+class PictureError(ValueError):
+    """A file that shows no character; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class CharacterSet:
         name: of the folder.
         pictures: each cut tight, paper 0, ink 255, uint8 of any shape.
         labels: int32 (n,), indices of ALPHABET.
+        paths: of each picture's file.
         hashes: the sha256 of each picture's file.
         refused: the files left out.
     """
@@ -43,6 +51,7 @@ class CharacterSet:
     name: str
     pictures: tuple[Ink, ...]
     labels: npt.NDArray[np.int32]
+    paths: tuple[Path, ...]
     hashes: tuple[str, ...]
     refused: tuple[Refused, ...] = ()
 
@@ -56,7 +65,10 @@ class CharacterSet:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def normalised(self) -> npt.NDArray[np.float32]:
-        """All pictures as the CNN sees them, float32 (n, 28, 28), 0 to 1."""
+        """All pictures as the CNN sees them, float32 (n, 28, 28), 0 to 1.
+
+        Resizing gives binarised pictures the grey edges that others have of themselves.
+        """
         pictures = [normalise_character(picture) for picture in self.pictures]
         return np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.float32)
 
@@ -79,6 +91,7 @@ class CharacterSet:
             self.name,
             self.pictures + other.pictures,
             np.concatenate([self.labels, other.labels]),
+            self.paths + other.paths,
             self.hashes + other.hashes,
             self.refused + other.refused,
         )
@@ -89,6 +102,7 @@ class CharacterSet:
             self.name,
             tuple(self.pictures[i] for i in numbers),
             self.labels[numbers],
+            tuple(self.paths[i] for i in numbers),
             tuple(self.hashes[i] for i in numbers),
         )
 
@@ -109,30 +123,57 @@ def load_characters(folder: Path) -> CharacterSet:
     if not any(path.name in ALPHABET for path in classes):
         raise FileNotFoundError(f"{folder} has no folders named by the characters 0-9, A-Z")
     refused: list[Refused] = []
-    found: list[tuple[Path, str, npt.NDArray[np.uint8]]] = []
+    greys: list[tuple[Path, Grey]] = []
     for path in _files(classes, refused):
-        data = path.read_bytes()
-        picture = (
-            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
-        )
-        if picture is None:
-            refused.append(Refused(path, "not a picture"))
-        elif picture.shape[0] < MIN_HEIGHT:
-            refused.append(Refused(path, f"less than {MIN_HEIGHT} pixels high"))
-        else:
-            found.append((path, hashlib.sha256(data).hexdigest(), np.asarray(picture, np.uint8)))
-    if dark_on_light([picture for _, _, picture in found]):
-        found = [(path, file_hash, 255 - picture) for path, file_hash, picture in found]
-    blank = [path for path, _, picture in found if picture.max() < MIN_CONTRAST]
-    refused += [Refused(path, "no ink") for path in blank]
-    found = [item for item in found if item[0] not in blank]
+        try:
+            greys.append((path, read_grey(path)))
+        except PictureError as error:
+            refused.append(Refused(path, str(error)))
+    dark = dark_on_light([grey for _, grey in greys])
+    found: list[tuple[Path, Ink]] = []
+    for path, grey in greys:
+        try:
+            found.append((path, cut_ink(grey, dark)))
+        except PictureError as error:
+            refused.append(Refused(path, str(error)))
     return CharacterSet(
         name=folder.name if folder.name not in ("train", "val") else "/".join(folder.parts[-2:]),
-        pictures=tuple(tighten(picture) for _, _, picture in found),
-        labels=np.array([ALPHABET.index(path.parent.name) for path, _, _ in found], np.int32),
-        hashes=tuple(file_hash for _, file_hash, _ in found),
+        pictures=tuple(ink for _, ink in found),
+        labels=np.array([ALPHABET.index(path.parent.name) for path, _ in found], np.int32),
+        paths=tuple(path for path, _ in found),
+        hashes=tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found),
         refused=tuple(refused),
     )
+
+
+def read_grey(path: Path) -> Grey:
+    """Decode a character picture.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, or too small to hold a character.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise PictureError(error.strerror or str(error)) from None
+    picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    if picture is None:
+        raise PictureError("not a picture")
+    if picture.shape[0] < MIN_HEIGHT:
+        raise PictureError(f"less than {MIN_HEIGHT} pixels high")
+    return np.asarray(picture, np.uint8)
+
+
+def cut_ink(picture: Grey, dark: bool) -> Ink:
+    """Cut a character out of its paper; `dark`: its ink is the darker of the two.
+
+    Raises:
+        PictureError: it shows no ink.
+    """
+    bright = 255 - picture if dark else picture
+    if bright.max() < MIN_CONTRAST:
+        raise PictureError("no ink")
+    return tighten(bright)
 
 
 def load_split(folder: Path, share: float, seed: int) -> tuple[CharacterSet, CharacterSet]:
@@ -142,7 +183,7 @@ def load_split(folder: Path, share: float, seed: int) -> tuple[CharacterSet, Cha
     return load_characters(folder).split(share, seed)
 
 
-def dark_on_light(pictures: list[npt.NDArray[np.uint8]]) -> bool:
+def dark_on_light(pictures: Sequence[Grey]) -> bool:
     """Whether the pictures of a set show dark ink: their corners are mostly paper."""
     if not pictures:
         return False
@@ -150,7 +191,7 @@ def dark_on_light(pictures: list[npt.NDArray[np.uint8]]) -> bool:
     return bool(np.mean(corners) > np.mean([picture.mean() for picture in pictures]))
 
 
-def tighten(picture: npt.NDArray[np.uint8]) -> Ink:
+def tighten(picture: Grey) -> Ink:
     """Cut bright ink out of its dark paper, specks left aside, with contrast stretched.
 
     Args:

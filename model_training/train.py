@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import json
+import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lpr_core.recognize import ALPHABET, normalise_character
-from model_training.architectures import ARCHITECTURES
+from model_training.architectures import ARCHITECTURES, build
 from model_training.augment import augment_character
-from model_training.characters import CharacterSet, load_split
-from model_training.glyphs import TrueTypeFont, installed_fonts
+from model_training.characters import CharacterSet, Refused, load_split
+from model_training.classifiers import MODEL_FILE
+from model_training.glyphs import NoFontsError, TrueTypeFont, installed_fonts
 from model_training.rendered_characters import render_characters, render_non_characters
 
 if TYPE_CHECKING:
@@ -32,10 +35,50 @@ if TYPE_CHECKING:
 Pictures = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
+CHECKPOINT_FILE = "last.keras"
+HISTORY_FILE = "history.csv"
 TRAINING_FILE = "training.json"
 VALIDATION_FILE = "validation.npz"
-MODEL_FILE = "best.keras"
+MONITORS = {
+    "accuracy": ("val_sparse_categorical_accuracy", "max"),
+    "loss": ("val_loss", "min"),
+}
+"""What the best epoch may be chosen by: Keras's name of it and which way is better."""
+
 GENERATOR_LICENCE = "own generator, MIT"
+
+
+class TrainingError(Exception):
+    """The data or the output folder does not allow what was asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the data that decides what a training makes.
+
+    Attributes:
+        architecture: one of ARCHITECTURES.
+        filters, dense, dropout: its sizes, as in `architectures.Architecture`.
+        learning_rate: of Adam.
+        schedule: of the rate: "constant", or "cosine" down to a hundredth.
+        epochs: passes over the data.
+        batch_size: pictures a step.
+        augment: show the folders' pictures a little changed each time.
+        select_by: one of MONITORS, by which the best epoch is kept.
+        seed: of the weights, the order, dropout and augmentation.
+    """
+
+    architecture: str
+    filters: tuple[int, ...]
+    dense: tuple[int, ...]
+    dropout: float
+    learning_rate: float
+    schedule: str
+    epochs: int
+    batch_size: int
+    augment: bool
+    select_by: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -60,6 +103,8 @@ class TrainingData:
         validation: float32 (m, 28, 28).
         validation_labels: int32 (m,).
         records: where it all came from.
+        refused: files of the folders that were left out.
+        fonts: names of the TrueType fonts rendered with, beside random dies.
     """
 
     sets: tuple[CharacterSet, ...]
@@ -68,6 +113,8 @@ class TrainingData:
     validation: Pictures
     validation_labels: Labels
     records: tuple[DataRecord, ...]
+    refused: tuple[Refused, ...]
+    fonts: tuple[str, ...]
 
 
 def gather(
@@ -78,7 +125,7 @@ def gather(
     validation_share: float,
     seed: int,
 ) -> TrainingData:
-    """Read the folders, render the rest and split both; refused files are reported on stderr.
+    """Read the folders, render the rest and split both.
 
     Args:
         folders: each with the licence of its pictures.
@@ -89,18 +136,23 @@ def gather(
         fonts: for rendering, beside random dies.
         validation_share: share of each folder (and as many rendered characters in proportion).
         seed: of the split and the rendering.
+
+    Raises:
+        TrainingError: there is nothing to train on or nothing to validate with.
+        FileNotFoundError: a folder is none or holds no folder of a character.
     """
     training: list[CharacterSet] = []
     validation: list[CharacterSet] = []
     records: list[DataRecord] = []
+    refused: list[Refused] = []
     for folder, licence in folders:
         learnt, kept = load_split(folder, validation_share, seed)
         both = learnt.joined(kept)
-        for item in both.refused:
-            print(f"refused: {item.path}: {item.reason}", file=sys.stderr)
+        refused += both.refused
         training.append(learnt)
         validation.append(kept)
-        records.append(DataRecord(both.name, len(both), both.sha256, licence))
+        name = learnt.name if learnt.name == kept.name else folder.resolve().name
+        records.append(DataRecord(name, len(both), both.sha256, licence))
     pictures = [part.normalised() for part in validation]
     labels = [part.labels for part in validation]
     shown = np.zeros((0, 28, 28), np.float32), np.zeros(0, np.int32)
@@ -122,13 +174,27 @@ def gather(
         records.append(
             DataRecord("rendered non-characters", non_characters, digest, GENERATOR_LICENCE)
         )
+    if not sum(map(len, training)) + len(shown[0]):
+        raise TrainingError("nothing to learn from: no picture in the folders given")
+    if not sum(map(len, pictures)):
+        raise TrainingError("nothing to validate with: raise --validation-share or add pictures")
     return TrainingData(
-        tuple(training), *shown, np.concatenate(pictures), np.concatenate(labels), tuple(records)
+        tuple(training),
+        *shown,
+        np.concatenate(pictures),
+        np.concatenate(labels),
+        tuple(records),
+        tuple(refused),
+        tuple(font.name for font in fonts),
     )
 
 
-def batches(data: TrainingData, batch_size: int, augment: bool, seed: int) -> keras.utils.PyDataset:
-    """The training pictures of an epoch in random order, those from folders augmented anew."""
+def batches(data: TrainingData, recipe: Recipe) -> keras.utils.PyDataset:
+    """The training pictures in random order, those from folders augmented anew each epoch.
+
+    What an epoch shows depends on the seed and its number alone, so that a resumed training goes
+    on as if it had not stopped; `start(epoch)` tells the number.
+    """
     import keras
 
     inks = [ink for part in data.sets for ink in part.pictures]
@@ -137,100 +203,152 @@ def batches(data: TrainingData, batch_size: int, augment: bool, seed: int) -> ke
     class Batches(keras.utils.PyDataset):
         def __init__(self) -> None:
             super().__init__()
-            self._rng = np.random.default_rng([seed, 2])
-            self.on_epoch_end()
+            self.start(0)
+
+        def start(self, epoch: int) -> None:
+            self._epoch = epoch
+            self._order = np.random.default_rng([recipe.seed, 2, epoch]).permutation(len(labels))
 
         def __len__(self) -> int:
-            return -(-len(labels) // batch_size)
-
-        def on_epoch_end(self) -> None:
-            self._order = self._rng.permutation(len(labels))
+            return -(-len(labels) // recipe.batch_size)
 
         def __getitem__(self, index: int) -> tuple[Pictures, Labels]:
-            numbers = self._order[index * batch_size : (index + 1) * batch_size]
-            return np.stack([self._picture(i) for i in numbers])[..., None], labels[numbers]
+            numbers = self._order[index * recipe.batch_size :][: recipe.batch_size]
+            rng = np.random.default_rng([recipe.seed, 3, self._epoch, index])
+            return np.stack([self._picture(i, rng) for i in numbers])[..., None], labels[numbers]
 
-        def _picture(self, number: int) -> Pictures:
+        def _picture(self, number: int, rng: np.random.Generator) -> Pictures:
             if number >= len(inks):
                 return data.rendered[number - len(inks)]
-            if not augment:
+            if not recipe.augment:
                 return normalise_character(inks[number])
-            neighbour = inks[self._rng.integers(len(inks))]
-            return augment_character(inks[number], neighbour, self._rng)
+            return augment_character(inks[number], inks[rng.integers(len(inks))], rng)
 
     return Batches()
 
 
-def train(
-    model: keras.Model,
-    data: TrainingData,
-    output: Path,
-    *,
-    learning_rate: float,
-    schedule: str,
-    epochs: int,
-    batch_size: int,
-    augment: bool,
-    seed: int,
-) -> dict[str, float]:
-    """Fit a model and write its checkpoints, history and curves into `output`.
+def train(recipe: Recipe, data: TrainingData, output: Path, resume: bool = False) -> None:
+    """Build and fit a network, leaving everything about it in a folder.
 
     Args:
-        model: softmax over ALPHABET, input (n, 28, 28, 1).
+        recipe: what to train and how.
         data: see `gather`.
-        output: an existing folder; gets best.keras (by validation accuracy), last.keras,
-            history.csv, curves.png and validation.npz.
-        learning_rate: of Adam.
-        schedule: "constant", or "cosine" down to a hundredth.
-        epochs: passes over the data.
-        batch_size: pictures a step.
-        augment: whether pictures from folders are augmented.
-        seed: of the order and the augmentation.
+        output: an existing folder. Gets best.keras and, after each epoch, last.keras (with the
+            optimizer's state), history.csv with Keras's own column names, and at the end
+            curves.png and validation.npz (float32 pictures (n, 28, 28), int32 labels (n,)).
+        resume: go on after the last whole epoch that `output` holds, if any.
 
-    Returns:
-        validation_accuracy, validation_loss, best_epoch (from 1) and validation_pictures.
+    Raises:
+        ValueError: the architecture takes another number of filters or hidden layers.
     """
     import keras
 
-    training = batches(data, batch_size, augment, seed)
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = learning_rate
-    if schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            learning_rate, epochs * len(training), alpha=0.01
-        )
+    keras.utils.set_random_seed(recipe.seed)
+    pictures = batches(data, recipe)
+    checkpoint, history = output / CHECKPOINT_FILE, output / HISTORY_FILE
+    if resume and checkpoint.exists():
+        model = keras.saving.load_model(checkpoint)
+    else:
+        model = build(recipe.architecture, recipe.filters, recipe.dense, recipe.dropout)
+        compile_model(model, recipe, len(pictures))
+    done = int(model.optimizer.iterations) // len(pictures)
+    best = keep_history(history, done, recipe.select_by)
+    monitor, mode = MONITORS[recipe.select_by]
+    model.fit(
+        pictures,
+        shuffle=False,  # `batches` does it
+        validation_data=(data.validation[..., None], data.validation_labels),
+        initial_epoch=done,
+        epochs=recipe.epochs,
+        verbose="auto" if sys.stdout.isatty() else 2,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(
+                output / MODEL_FILE,
+                monitor=monitor,
+                mode=mode,
+                save_best_only=True,
+                initial_value_threshold=best,
+            ),
+            keras.callbacks.CSVLogger(str(history), append=True),
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda epoch, logs: start_epoch(model, pictures, recipe, epoch),
+                on_epoch_end=lambda epoch, logs: save_whole(model, checkpoint),
+            ),
+        ],
+    )
+    plot_history(read_history(history), output / "curves.png")
+    np.savez_compressed(
+        output / VALIDATION_FILE, pictures=data.validation, labels=data.validation_labels
+    )
+
+
+def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
+    """Adam and sparse categorical cross-entropy, as both sources have it; `steps` an epoch."""
+    import keras
+
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, recipe.epochs * steps, alpha=0.01)
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss="sparse_categorical_crossentropy",
         metrics=["sparse_categorical_accuracy"],
     )
-    monitor = "val_sparse_categorical_accuracy"
-    history = model.fit(
-        training,
-        validation_data=(data.validation[..., None], data.validation_labels),
-        epochs=epochs,
-        verbose="auto" if sys.stdout.isatty() else 2,
-        callbacks=[
-            keras.callbacks.ModelCheckpoint(
-                output / MODEL_FILE, monitor=monitor, mode="max", save_best_only=True
-            ),
-            keras.callbacks.ModelCheckpoint(output / "last.keras"),
-            keras.callbacks.CSVLogger(str(output / "history.csv")),
-        ],
-    ).history
-    plot_history(history, output / "curves.png")
-    np.savez_compressed(
-        output / VALIDATION_FILE, pictures=data.validation, labels=data.validation_labels
-    )
-    best = int(np.argmax(history[monitor]))
+
+
+def start_epoch(
+    model: keras.Model, pictures: keras.utils.PyDataset, recipe: Recipe, epoch: int
+) -> None:
+    """Let an epoch's order, augmentation and dropout depend on its number alone.
+
+    Keras calls a data set's own hooks once more before the first epoch, and does not save where
+    dropout is in its random stream.
+    """
+    pictures.start(epoch)
+    for variable in model.variables:
+        if variable.name == "seed_generator_state":
+            variable.assign([recipe.seed, epoch * len(pictures)])
+
+
+def save_whole(model: keras.Model, path: Path) -> None:
+    """Save a model so that a kill in the middle leaves the file that was there before."""
+    beside = path.with_name(f"new-{path.name}")
+    model.save(beside)
+    os.replace(beside, path)
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """The columns of history.csv."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+
+def keep_history(path: Path, epochs: int, select_by: str) -> float | None:
+    """Cut history.csv back to the epochs that the checkpoint knows; the best value among them."""
+    lines = path.read_text(encoding="utf-8").splitlines(True) if epochs and path.exists() else []
+    path.write_text("".join(lines[: 1 + epochs]), encoding="utf-8")
+    column, mode = MONITORS[select_by]
+    values = read_history(path).get(column, [])
+    return (max if mode == "max" else min)(values) if values else None
+
+
+def summarise(history: Mapping[str, Sequence[float]], select_by: str) -> dict[str, float]:
+    """The figures of the best epoch (the first of equal ones) and of the last; epochs from 1."""
+    column, mode = MONITORS[select_by]
+    accuracy, loss = history[MONITORS["accuracy"][0]], history[MONITORS["loss"][0]]
+    best = int((np.argmax if mode == "max" else np.argmin)(history[column]))
     return {
-        "validation_accuracy": float(history[monitor][best]),
-        "validation_loss": float(history["val_loss"][best]),
         "best_epoch": best + 1,
-        "validation_pictures": len(data.validation),
+        "validation_accuracy": accuracy[best],
+        "validation_loss": loss[best],
+        "last_epoch": len(accuracy),
+        "last_accuracy": accuracy[-1],
+        "last_loss": loss[-1],
     }
 
 
-def plot_history(history: dict[str, list[float]], path: Path) -> None:
+def plot_history(history: Mapping[str, Sequence[float]], path: Path) -> None:
     """Draw loss and accuracy over the epochs into a PNG."""
     from matplotlib.figure import Figure
 
@@ -244,16 +362,9 @@ def plot_history(history: dict[str, list[float]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `platebeam train`."""
-    parser = argparse.ArgumentParser(prog="platebeam train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="characters")
-    characters = commands.add_parser(
-        "characters",
-        help="the character CNN",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = characters.add_argument
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `load_data` reads."""
+    add = parser.add_argument
     add(
         "--data",
         nargs="*",
@@ -262,10 +373,10 @@ def main(argv: Sequence[str]) -> int:
         type=_folder_and_licence,
         help="folders with a folder per character, or with train/ and val/ of that kind",
     )
-    add("--rendered", type=int, default=0, metavar="N", help="characters of rendered plates")
+    add("--rendered", type=_count, default=0, metavar="N", help="characters of rendered plates")
     add(
         "--non-characters",
-        type=int,
+        type=_count,
         default=0,
         metavar="N",
         help="cut-outs of rendered plates without a character, to be unsure of",
@@ -276,94 +387,257 @@ def main(argv: Sequence[str]) -> int:
         default="installed",
         help="what rendered plates are written in: dies and the installed fonts, or dies alone",
     )
-    add("--output", type=Path, required=True, metavar="DIR", help="gets the model and its history")
-    add("--architecture", choices=ARCHITECTURES, default="three_conv_bn", help="which network")
-    add("--filters", type=int, nargs=3, default=(24, 48, 96), help="of its convolutions")
-    add("--dense", type=int, default=128, help="units of its hidden layer")
-    add("--dropout", type=float, default=0.3, help="share of these dropped in training")
-    add("--learning-rate", type=float, default=1e-4, help="of Adam")
-    add("--schedule", choices=("constant", "cosine"), default="constant", help="of the rate")
-    add("--epochs", type=int, default=30, help="passes over the data")
-    add("--batch-size", type=int, default=32, help="pictures a step")
     add(
+        "--validation-share",
+        type=_share,
+        default=0.1,
+        metavar="P",
+        help="of the pictures of folders without a val/ of their own (%(default)s)",
+    )
+    add("--seed", type=_count, default=0, help="of everything random (%(default)s)")
+    add("--threads", type=_count, default=0, help="of TensorFlow; 0: all cores")
+
+
+def add_augment_option(parser: argparse.ArgumentParser) -> None:
+    """The option --augment and --no-augment."""
+    parser.add_argument(
         "--augment",
         action=argparse.BooleanOptionalAction,
         default=False,
         help="show the folders' pictures a little changed each time",
     )
-    add(
-        "--validation-share",
-        type=float,
-        default=0.1,
-        metavar="P",
-        help="of the pictures of folders without a val/ of their own",
-    )
-    add("--seed", type=int, default=0, help="of everything random")
-    add("--threads", type=int, default=0, help="of TensorFlow; 0: all cores")
-    return train_characters(parser.parse_args(argv), shlex.join(["platebeam", "train", *argv]))
 
 
-def train_characters(options: argparse.Namespace, command: str) -> int:
-    """Gather, train and record; `options` as `main` parses them."""
-    fonts = installed_fonts() if options.rendered and options.fonts == "installed" else ()
+def load_data(options: argparse.Namespace, output: Path) -> TrainingData:
+    """Gather what `add_data_options` asked for and say what it is.
+
+    Refused files are named on stderr and in refused.csv of `output`, which is made where missing.
+
+    Raises:
+        TrainingError: there is nothing to train on or to validate with.
+        FileNotFoundError: a folder is none or holds no folder of a character.
+    """
     if not options.data and not options.rendered:
-        print("platebeam train: nothing to learn from: give --data or --rendered", file=sys.stderr)
-        return 2
-
-    import keras
-
-    if options.threads:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    keras.utils.set_random_seed(options.seed)
-    options.output.mkdir(parents=True, exist_ok=True)
-    started = datetime.now(timezone.utc)
+        raise TrainingError("nothing to learn from: give --data or --rendered")
+    needs_fonts = options.fonts == "installed" and (options.rendered or options.non_characters)
     data = gather(
         options.data,
         options.rendered,
         options.non_characters,
-        fonts,
+        installed_fonts() if needs_fonts else (),
         options.validation_share,
         options.seed,
     )
-    for item in data.records:
-        print(f"{item.name}: {item.pictures} pictures")
-    model = ARCHITECTURES[options.architecture](options.filters, options.dense, options.dropout)
-    metrics = train(
-        model,
-        data,
-        options.output,
-        learning_rate=options.learning_rate,
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "refused.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "reason"))
+        for item in data.refused:
+            writer.writerow((item.path, item.reason))
+            print(f"refused: {item.path}: {item.reason}", file=sys.stderr)
+    for record in data.records:
+        print(f"{record.name}: {record.pictures} pictures")
+    return data
+
+
+def use_threads(number: int) -> None:
+    """Bound TensorFlow's threads, if it is the backend; 0 leaves it alone."""
+    import keras
+
+    if number and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(number)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `platebeam train`."""
+    parser = argparse.ArgumentParser(prog="platebeam train", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="characters")
+    characters = commands.add_parser(
+        "characters",
+        help="the character CNN",
+        description="What is left out is as in the recipe of the architecture's source.",
+    )
+    add = characters.add_argument
+    add_data_options(characters)
+    add("--output", type=Path, required=True, metavar="DIR", help="gets the model and its history")
+    add("--resume", action="store_true", help="go on with the training that DIR holds")
+    add("--architecture", choices=ARCHITECTURES, default="three_conv_bn", help="%(default)s")
+    add("--filters", type=positive, nargs="+", metavar="N", help="of each convolution")
+    add("--dense", type=positive, nargs="+", metavar="N", help="units of each hidden layer")
+    add("--dropout", type=_share, metavar="P", help="share of units dropped in training")
+    add("--learning-rate", type=float, metavar="RATE", help="of Adam")
+    add(
+        "--schedule",
+        choices=("constant", "cosine"),
+        default="constant",
+        help="of the rate (%(default)s)",
+    )
+    add("--epochs", type=positive, metavar="N", help="passes over the data")
+    add("--batch-size", type=positive, metavar="N", help="pictures a step")
+    add_augment_option(characters)
+    add(
+        "--select-by",
+        choices=MONITORS,
+        default="accuracy",
+        help="validation figure by which the best epoch is kept (%(default)s)",
+    )
+    options = parser.parse_args(argv)
+    try:
+        train_characters(options, shlex.join(["platebeam", "train", *argv]))
+    except (TrainingError, NoFontsError, FileNotFoundError, ValueError) as error:
+        print(f"platebeam train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train_characters(options: argparse.Namespace, command: str) -> None:
+    """Gather, train and record; `options` as `main` parses them."""
+    own = ARCHITECTURES[options.architecture]
+    recipe = Recipe(
+        architecture=options.architecture,
+        filters=tuple(options.filters or own.filters),
+        dense=tuple(options.dense or own.dense),
+        dropout=own.dropout if options.dropout is None else options.dropout,
+        learning_rate=options.learning_rate or own.learning_rate,
         schedule=options.schedule,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
+        epochs=options.epochs or own.epochs,
+        batch_size=options.batch_size or own.batch_size,
         augment=options.augment,
+        select_by=options.select_by,
         seed=options.seed,
     )
-    record = {
-        "architecture": options.architecture,
-        "alphabet": ALPHABET,
-        "command": command,
-        "seed": options.seed,
-        "data": [asdict(item) for item in data.records],
-        "fonts": [font.name for font in fonts],
-        "metrics": metrics,
-        "seconds": round((datetime.now(timezone.utc) - started).total_seconds()),
-        "libraries": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
-            "opencv": cv2.__version__,
-        },
+    asked = asked_for(options, recipe)
+    earlier_record(options.output / TRAINING_FILE, asked, options.resume)
+    use_threads(options.threads)
+    build(recipe.architecture, recipe.filters, recipe.dense, recipe.dropout)  # before the data
+    data = load_data(options, options.output)
+    train_and_record(recipe, data, asked, options.output, command, options.resume)
+
+
+def asked_for(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+    """What decides a training, as its record keeps it: the recipe and the options of the data."""
+    return {
+        **asdict(recipe),
+        "folders": [str(folder) for folder, _ in options.data],
+        "rendered": options.rendered,
+        "non_characters": options.non_characters,
+        "fonts": options.fonts,
+        "validation_share": options.validation_share,
     }
-    (options.output / TRAINING_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
+
+
+def earlier_record(path: Path, asked: Mapping[str, Any], resume: bool) -> dict[str, Any]:
+    """The record of the work to resume; {} where there is none.
+
+    Raises:
+        TrainingError: there is one, but it is not to be resumed or was asked for otherwise.
+    """
+    if not path.exists():
+        return {}
+    if not resume:
+        raise TrainingError(
+            f"{path.parent} already holds a training: give --resume to go on with it, or another "
+            f"--output"
+        )
+    earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(asked))
+    # A constant rate does not depend on where the training ends.
+    free = {"epochs"} if now["schedule"] == "constant" else set()
+    changed = [name for name in now if name not in free and now[name] != earlier["asked"][name]]
+    if changed:
+        raise TrainingError(
+            f"{path.parent} was trained with other options ({', '.join(changed)}): a resumed "
+            f"training takes the same ones"
+        )
+    return earlier
+
+
+def train_and_record(
+    recipe: Recipe,
+    data: TrainingData,
+    asked: Mapping[str, Any],
+    output: Path,
+    command: str,
+    resume: bool,
+) -> None:
+    """Train into a folder and keep beside the model how it was made, in training.json.
+
+    Raises:
+        TrainingError: the folder holds another training, or one to resume had other pictures.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    record_file = output / TRAINING_FILE
+    earlier = earlier_record(record_file, asked, resume)
+    record: dict[str, Any] = {
+        "architecture": recipe.architecture,
+        "alphabet": ALPHABET,
+        "command": earlier.get("command", command),
+        "seed": recipe.seed,
+        "asked": asked,
+        "data": [asdict(item) for item in data.records],
+        "fonts": list(data.fonts),
+        "seconds": earlier.get("seconds", 0),
+        "libraries": library_versions(),
+    }
+    if earlier and earlier["data"] != record["data"]:
+        raise TrainingError("the pictures are not those the training began with")
+    write_json(record_file, record)
+    started = time.monotonic()
+    try:
+        train(recipe, data, output, resume)
+    finally:
+        record["seconds"] += round(time.monotonic() - started)
+        write_json(record_file, record)
+    metrics = summarise(read_history(output / HISTORY_FILE), recipe.select_by)
+    record["metrics"] = metrics | {"validation_pictures": len(data.validation)}
+    write_json(record_file, record)
     print(
-        f"validation accuracy {metrics['validation_accuracy']:.4f}: {options.output / MODEL_FILE}"
+        f"validation accuracy {metrics['validation_accuracy']:.4f}, loss "
+        f"{metrics['validation_loss']:.4f} in epoch {metrics['best_epoch']}: {output / MODEL_FILE}"
     )
-    return 0
+
+
+def library_versions() -> dict[str, str]:
+    """What a training depends on, for its record."""
+    import keras
+
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in (keras.backend.backend(), "keras", "numpy")},
+        "opencv": cv2.__version__,
+    }
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record for people and programs."""
+    path.write_text(json.dumps(record, indent=2), encoding="utf-8")
 
 
 def _folder_and_licence(value: str) -> tuple[Path, str]:
     folder, _, licence = value.partition("=")
     return Path(folder), licence or "unknown"
+
+
+def _count(value: str) -> int:
+    number = int(value)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return number
+
+
+def positive(value: str) -> int:
+    """An option that is a whole number, at least 1."""
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return number
+
+
+def _share(value: str) -> float:
+    number = float(value)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not from 0 to below 1")
+    return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=sorted(commands), metavar="COMMAND", help="%(choices)s")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
+    # TensorFlow reports on stderr which instructions it was built for, among other things.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Beam warns on import that Google's libraries are absent, whatever one is about to read.
     logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
     status: int = commands[arguments.command].load()(arguments.arguments)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -38,6 +40,20 @@ def test_both_polarities_become_bright_ink(tmp_path, margin):
     light = load_characters(write_set(tmp_path / "light", dark=False, margin=margin))
     np.testing.assert_allclose(dark.normalised(), light.normalised(), atol=2 / 255)
     assert dark.normalised()[:, :2].max() == 0  # the margin of the canvas is paper
+
+
+def test_binarised_pictures_become_like_grey_ones(tmp_path):
+    write_set(tmp_path / "grey", dark=True, copies=4)
+    for path in (tmp_path / "grey").rglob("*.png"):
+        _, binary = cv2.threshold(cv2.imread(str(path), 0), 127, 255, cv2.THRESH_BINARY)
+        there = tmp_path / "binary" / path.parent.name
+        there.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(there / path.name), binary)
+    grey = load_characters(tmp_path / "grey").normalised()
+    binary = load_characters(tmp_path / "binary").normalised()
+    assert np.abs(grey - binary).mean() < 0.02
+    between = [((pictures > 0.1) & (pictures < 0.9)).mean() for pictures in (grey, binary)]
+    assert between[1] > 0.7 * between[0]  # a binary picture as such has none
 
 
 def test_refused_files_are_listed_with_reasons(tmp_path):
@@ -87,7 +103,9 @@ def test_own_train_and_val_folders_are_respected(tmp_path):
 
 def numbered_set(hashes):
     ink = np.full((4, 4), 255, np.uint8)
-    return CharacterSet("n", (ink,) * len(hashes), np.zeros(len(hashes), np.int32), tuple(hashes))
+    labels = np.zeros(len(hashes), np.int32)
+    paths = tuple(Path("0", name) for name in hashes)
+    return CharacterSet("n", (ink,) * len(hashes), labels, paths, tuple(hashes))
 
 
 @settings(max_examples=30)

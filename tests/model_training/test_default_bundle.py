@@ -48,6 +48,6 @@ def test_it_reads_rendered_characters_it_was_not_trained_on(bundle):
 )
 def test_it_reads_real_characters(bundle, shared_data, folder, strict, folded):
     characters = load_characters(shared_data / folder)
-    figure = evaluate_characters(CharacterRecognizer(bundle), characters)
+    figure = evaluate_characters(CharacterRecognizer(bundle).classify, characters)
     assert figure.strict / figure.pictures >= strict
     assert figure.folded / figure.pictures >= folded

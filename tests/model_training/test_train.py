@@ -4,35 +4,45 @@ import json
 import numpy as np
 import pytest
 
-from lpr_core.bundle import Bundle
-from lpr_core.recognize import ALPHABET, CharacterRecognizer
-from model_training.evaluate import CharacterAccuracy, evaluate_characters
-from model_training.export import ExportError, check_equal, fit_temperature
+from model_training.architectures import ARCHITECTURES, build
 from tests.model_training.test_characters import write_set
+
+pytest.importorskip("tensorflow", reason="training needs the extra `train`")
+from model_training import train
+
+SMALL = ("--architecture", "two_conv", "--filters", "4", "4", "--dense", "8", "8")
+
+
+def rows_of(folder):
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def record_of(folder):
+    return json.loads((folder / "training.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A model trained for seconds on a few folders and rendered characters."""
-    pytest.importorskip("tensorflow", reason="training needs the extra `train`")
-    from model_training import train
+def pictures(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("data") / "set", dark=True, copies=12)
 
-    folder = tmp_path_factory.mktemp("train")
-    data = write_set(folder / "set", dark=True, characters="AJ7", copies=20)
-    arguments = ["characters", "--data", f"{data}=CC0-1.0", "--rendered", "300", "--fonts", "dies"]
-    arguments += ["--output", str(folder / "model"), "--epochs", "4", "--learning-rate", "0.002"]
-    arguments += ["--filters", "8", "8", "8", "--dense", "16", "--augment"]
-    assert train.main([*arguments, "--validation-share", "0.2", "--seed", "5"]) == 0
-    return folder / "model"
+
+def run(pictures, output, *options):
+    return train.main(["characters", "--output", str(output), "--data", str(pictures), *options])
 
 
 def test_training_lowers_the_loss_and_records_what_it_did(trained):
-    with (trained / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(trained)
     assert len(rows) == 4
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
-    assert "val_sparse_categorical_accuracy" in rows[0]
-    record = json.loads((trained / "training.json").read_text())
+    assert list(rows[0]) == [
+        "epoch",
+        "loss",
+        "sparse_categorical_accuracy",
+        "val_loss",
+        "val_sparse_categorical_accuracy",
+    ]
+    record = record_of(trained)
     assert [item["name"] for item in record["data"]] == ["set", "rendered"]
     assert [item["pictures"] for item in record["data"]] == [60, 300]
     assert record["data"][0]["licence"] == "CC0-1.0"
@@ -40,96 +50,139 @@ def test_training_lowers_the_loss_and_records_what_it_did(trained):
     assert record["seed"] == 5
     best = max(float(row["val_sparse_categorical_accuracy"]) for row in rows)
     assert record["metrics"]["validation_accuracy"] == pytest.approx(best)
+    assert record["metrics"]["last_loss"] == pytest.approx(float(rows[-1]["val_loss"]))
     for name in ("best.keras", "last.keras", "curves.png", "validation.npz"):
         assert (trained / name).stat().st_size > 1000
 
 
-def test_the_exported_bundle_equals_the_trained_model(trained, tmp_path):
-    import keras
-
-    from model_training import export
-
-    report = write_set(tmp_path / "report", dark=False)
-    output = tmp_path / "bundle"
-    arguments = [str(trained), "--output", str(output), "--report", str(report), "--name", "tiny"]
-    assert export.main([*arguments, "--licence", "CC0-1.0"]) == 0
-    bundle = Bundle.load(output)
-    with np.load(trained / "validation.npz") as stored:
-        pictures = stored["pictures"]
-    temperature = bundle.manifest["models"]["characters"]["calibration"]["temperature"]
-    model = keras.saving.load_model(trained / "best.keras", compile=False)
-    expected = model.predict(pictures[..., None], verbose=0) ** (1 / temperature)
-    expected /= expected.sum(axis=1, keepdims=True)
-    for backend in ("litert", "tensorflow"):
-        found = CharacterRecognizer(bundle, backend).classify(pictures)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert bundle.manifest["name"] == "tiny"
-    assert bundle.manifest["training"]["metrics"]["report"]["pictures"] == 12
-    card = bundle.files["card.md"].decode()
-    assert "platebeam train characters --data" in card and "`report` | 12 |" in card
-    assert "CC0-1.0" in bundle.files["LICENSE.md"].decode()
-
-
-def test_an_export_that_differs_fails_and_writes_nothing(trained, tmp_path, monkeypatch, capsys):
-    from model_training import export
-
-    convert = export.to_litert
-
-    def damaged(model):
-        weights = [array.copy() for array in model.get_weights()]
-        model.set_weights([weights[0] * 1.01, *weights[1:]])
-        data = convert(model)
-        model.set_weights(weights)
-        return data
-
-    monkeypatch.setattr(export, "to_litert", damaged)
-    assert export.main([str(trained), "--output", str(tmp_path / "bundle")]) == 1
-    assert "differs from the trained one" in capsys.readouterr().err
-    assert not (tmp_path / "bundle").exists()
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        (
+            "three_conv_bn",
+            "Conv2D MaxPooling2D BatchNormalization "
+            "Conv2D MaxPooling2D BatchNormalization "
+            "Conv2D MaxPooling2D BatchNormalization Flatten Dense Dropout Dense",
+        ),
+        ("large_kernel", "Conv2D Conv2D Conv2D Conv2D MaxPooling2D Dropout Flatten Dense Dense"),
+        (
+            "two_conv",
+            "Conv2D MaxPooling2D Conv2D MaxPooling2D Flatten Dense Dropout Dense Dense",
+        ),
+    ],
+)
+def test_architectures_are_the_sources(name, layers):
+    own = ARCHITECTURES[name]
+    model = build(name, own.filters, own.dense, own.dropout)
+    assert " ".join(type(layer).__name__ for layer in model.layers) == layers
+    assert model.input_shape == (None, 28, 28, 1) and model.output_shape == (None, 36)
+    assert model.layers[-1].activation.__name__ == "softmax"
+    kernels = {layer.kernel_size for layer in model.layers if hasattr(layer, "kernel_size")}
+    if name == "large_kernel":
+        assert kernels == {(22, 22), (16, 16), (8, 8), (4, 4)}
+    else:
+        assert kernels == {(3, 3)}
+    probabilities = model(np.random.default_rng(0).random((3, 28, 28, 1), np.float32))
+    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, rtol=1e-5)
 
 
-def test_nothing_to_learn_from_is_an_error(tmp_path, capsys):
-    from model_training import train
-
-    assert train.main(["characters", "--output", str(tmp_path)]) == 2
-    assert "give --data or --rendered" in capsys.readouterr().err
-
-
-def test_models_are_compared_within_a_tolerance():
-    pictures = np.zeros((3, 28, 28), np.float32)
-
-    def constant(value):
-        return lambda images: np.full((len(images), 36), value, np.float32)
-
-    assert check_equal(constant(0.5), constant(0.500005), pictures) == pytest.approx(5e-6, rel=0.1)
-    with pytest.raises(ExportError, match="differs"):
-        check_equal(constant(0.5), constant(0.50002), pictures)
-    with pytest.raises(ExportError, match="differs"):
-        check_equal(constant(0.5), constant(float("nan")), pictures)
-    with pytest.raises(ExportError, match="no pictures"):
-        check_equal(constant(0.5), constant(0.5), pictures[:0])
+def test_the_first_source_s_recipe_is_the_default(pictures, tmp_path, monkeypatch):
+    recipes = []
+    monkeypatch.setattr(train, "train_and_record", lambda recipe, *rest: recipes.append(recipe))
+    assert run(pictures, tmp_path) == 0
+    (recipe,) = recipes
+    assert recipe.architecture == "three_conv_bn"
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (1e-4, 32, 30)
+    assert recipe.schedule == "constant" and not recipe.augment
 
 
-def test_temperature_brings_confidence_to_accuracy():
-    # Always 90 % sure of class 0, right in three of four: the likeliest share is 75 %.
-    # 0.9^(1/T) / (0.9^(1/T) + 0.1^(1/T)) = 0.75 where 9^(1/T) = 3, so T = 2.
-    probabilities = np.tile(np.array([[0.9, 0.1]], np.float32), (4, 1))
-    assert fit_temperature(probabilities, np.array([0, 0, 0, 1], np.int32)) == pytest.approx(2.0)
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(pictures, tmp_path):
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    options = (*SMALL, "--augment", "--batch-size", "8", "--seed", "4")
+    assert run(pictures, whole, *options, "--epochs", "4") == 0
+    assert run(pictures, halved, *options, "--epochs", "2") == 0
+    # Killed after the third epoch's row was written and before its checkpoint was.
+    with (halved / "history.csv").open("a") as file:
+        file.write("2,9.0,0.9,9.0,0.9\n")
+    assert run(pictures, halved, *options, "--epochs", "4", "--resume") == 0
+    assert [row["epoch"] for row in rows_of(halved)] == ["0", "1", "2", "3"]
+    for one, other in zip(rows_of(whole), rows_of(halved), strict=True):
+        for column in one:
+            assert float(one[column]) == pytest.approx(float(other[column]), rel=1e-4)
+    assert record_of(halved)["metrics"] == pytest.approx(record_of(whole)["metrics"], rel=1e-4)
 
 
-def test_accuracy_counts_refused_files_as_misread(tmp_path, monkeypatch):
-    from model_training.characters import load_characters
+def test_a_training_is_not_overwritten_nor_resumed_otherwise(pictures, tmp_path, capsys):
+    assert run(pictures, tmp_path, *SMALL, "--epochs", "1") == 0
+    before = (tmp_path / "last.keras").read_bytes()
+    assert run(pictures, tmp_path, *SMALL, "--epochs", "1") == 2
+    assert "give --resume" in capsys.readouterr().err
+    assert run(pictures, tmp_path, *SMALL, "--epochs", "2", "--resume", "--dropout", "0.1") == 2
+    assert "other options (dropout)" in capsys.readouterr().err
+    (pictures / "A" / "new.png").write_bytes((pictures / "A" / "0.png").read_bytes())
+    try:
+        assert run(pictures, tmp_path, *SMALL, "--epochs", "2", "--resume") == 2
+    finally:
+        (pictures / "A" / "new.png").unlink()
+    assert "not those the training began with" in capsys.readouterr().err
+    assert (tmp_path / "last.keras").read_bytes() == before
 
-    folder = write_set(tmp_path / "set", dark=True, characters="01", copies=2)
-    (folder / "0" / "broken.png").write_bytes(b"x")
 
-    class SaysO:
-        def classify(self, images):
-            return np.eye(36, dtype=np.float32)[[ALPHABET.index("O")] * len(images)]
+def test_folders_mix_and_refused_files_are_listed(pictures, tmp_path, capsys):
+    other = write_set(tmp_path / "light", dark=False, characters="B", copies=6)
+    (other / "B" / "broken.png").write_bytes(b"no picture")
+    output = tmp_path / "model"
+    status = run(pictures, output, str(other), *SMALL, "--epochs", "1")
+    assert status == 0
+    captured = capsys.readouterr()
+    assert "broken.png: not a picture" in captured.err
+    with (output / "refused.csv").open() as file:
+        (refused,) = csv.DictReader(file)
+    assert refused == {"path": str(other / "B" / "broken.png"), "reason": "not a picture"}
+    assert [item["pictures"] for item in record_of(output)["data"]] == [36, 6]
 
-    figure = evaluate_characters(SaysO(), load_characters(folder))
-    # Two 0 read as O (right when folded), two 1 read as O, one file that is no picture.
-    assert figure == CharacterAccuracy("set", 5, 0, 2, (("1", "O"), ("1", "O")))
-    # Wilson interval of 2 of 5 by its formula: centre (0.4 + 3.8416/10) / 1.76832 = 0.4434,
-    # half width 1.96 · sqrt(0.4 · 0.6 / 5 + 3.8416 / 100) / 1.76832 = 0.3258.
-    assert figure.row().endswith("40.00% (11.76% to 76.93%) |")
+
+def test_own_train_and_val_folders_count_as_one_set(tmp_path):
+    write_set(tmp_path / "set" / "train", dark=True, copies=4)
+    write_set(tmp_path / "set" / "val", dark=True, copies=2)
+    assert run(tmp_path / "set", tmp_path / "model", *SMALL, "--epochs", "1") == 0
+    record = record_of(tmp_path / "model")
+    assert [(item["name"], item["pictures"]) for item in record["data"]] == [("set", 18)]
+    assert record["metrics"]["validation_pictures"] == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "give --data or --rendered"),
+        (("--data", "nowhere"), "nowhere"),
+        (("--rendered", "5", "--architecture", "two_conv", "--filters", "8"), "2 numbers"),
+        (("--rendered", "5", "--fonts", "dies", "--validation-share", "0"), "validate with"),
+    ],
+)
+def test_what_cannot_work_is_said_before_any_work(options, message, tmp_path, capsys):
+    assert train.main(["characters", *options, "--output", str(tmp_path / "model")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and error.count("\n") == 0
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [("--epochs", "0"), ("--batch-size", "0"), ("--dropout", "1"), ("--seed", "-1")]
+)
+def test_numbers_out_of_range_are_refused_by_name(options, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["characters", "--rendered", "5", *options, "--output", str(tmp_path)])
+    assert f"argument {options[0]}" in capsys.readouterr().err
+
+
+def test_the_best_epoch_is_the_first_of_equal_ones():
+    history = {
+        "val_sparse_categorical_accuracy": [0.5, 0.9, 0.9, 0.8],
+        "val_loss": [2.0, 0.6, 0.4, 0.5],
+    }
+    by_accuracy = train.summarise(history, "accuracy")
+    assert (by_accuracy["best_epoch"], by_accuracy["validation_loss"]) == (2, 0.6)
+    by_loss = train.summarise(history, "loss")
+    assert (by_loss["best_epoch"], by_loss["validation_accuracy"]) == (3, 0.9)
+    assert (by_loss["last_epoch"], by_loss["last_accuracy"], by_loss["last_loss"]) == (4, 0.8, 0.5)
