@@ -1,166 +1,341 @@
-"""`platebeam generate`: pictures rendered with full truth."""
+"""`platebeam generate`: plates, scenes and characters with full truth, as files or as streams.
+
+Item i of a stream depends on (seed, i) and the options alone: it is the same as a file and from an
+iterator, and processes can share a stream by taking numbers each.
+"""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import contextlib
+import itertools
+import json
+import multiprocessing
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from tqdm import tqdm
 
-from model_training.glyphs import TrueTypeFont, installed_fonts
-from model_training.rendered_characters import random_font
-from model_training.scenes import CarPlan, Scene, ScenePlan, render_scene
+from model_training.close_ups import close_up
+from model_training.composites import (
+    Background,
+    BackgroundsError,
+    composite_scene,
+    load_backgrounds,
+)
+from model_training.glyphs import NoFontsError, TrueTypeFont, installed_fonts
+from model_training.layouts import LAYOUT_BY_NAME, LAYOUTS, Layout
+from model_training.plates import random_plates
+from model_training.rendered_characters import characters
+from model_training.samples import SAMPLES, write_samples
+from model_training.scenes import Scene, random_scene
+from model_training.truth_files import jpeg, png, truth_of, truth_rows, truth_table
 
-TRUTH_COLUMNS = ("image", "x", "y", "w", "h", "text", "country")
-JPEG_QUALITY = 84
-EXIF_ORIENTATION = 0x0112
+SCENE_QUALITY = 92
+"""Of the JPEG files, 0 to 100."""
 
-SAMPLES_README = """\
-# Sample pictures
+RECORD_FILE = "generator.json"
+"""Says how a folder was made; written last, so that a folder without it is not complete."""
 
-Street scenes rendered by platebeam's own generator; no real car, plate or place is in them.
+SMALLEST_SCENE = 128
+"""Pixels of each side."""
 
-    platebeam generate samples --output samples --seed {seed}
 
-makes the same pictures again (byte for byte with the same library versions). `truth.csv` has a row
-for every plate: its box in pixels of the upright picture, its text without separators, top line
-first. The picture without a plate has one row with blanks; `{turned}` is turned by its EXIF
-orientation; `{truncated}` was cut off on purpose and has no row, since it cannot be decoded.
-MIT licence, as the rest.
-"""
+def plates(
+    seed: int,
+    fonts: tuple[TrueTypeFont, ...] = (),
+    layouts: Sequence[Layout] = LAYOUTS,
+    numbers: Iterable[int] | None = None,
+    *,
+    grey: bool = False,
+) -> Iterator[Scene]:
+    """Close-ups of `random_plates`, which takes the same arguments, by `close_up`; `grey`: grey."""
+    for plate, rng in random_plates(seed, fonts, layouts, numbers):
+        yield close_up(plate, rng, grey=grey)
+
+
+def scenes(
+    seed: int,
+    fonts: tuple[TrueTypeFont, ...] = (),
+    layouts: Sequence[Layout] = LAYOUTS,
+    numbers: Iterable[int] | None = None,
+    *,
+    backgrounds: Sequence[Background] = (),
+    size: tuple[int, int] = (800, 600),
+) -> Iterator[Scene]:
+    """Pictures with any number of plates: rendered streets, or composites where pictures are given.
+
+    Args:
+        seed, fonts, layouts, numbers: as of `random_plates`.
+        backgrounds: real pictures to put plates onto, see `load_backgrounds`.
+        size: width and height in pixels; composites fit into it.
+    """
+    for number in itertools.count() if numbers is None else numbers:
+        rng = np.random.default_rng([seed, number])
+        if backgrounds:
+            background = backgrounds[int(rng.integers(len(backgrounds)))]
+            yield composite_scene(background, rng, fonts, layouts, size)
+        else:
+            yield random_scene(rng, fonts, layouts, size)
+
+
+@dataclass(frozen=True, eq=False)
+class MadeFile:
+    """A picture file with its truth.
+
+    Attributes:
+        name: relative to the output folder.
+        data: its bytes.
+        truth: its object of truth.jsonl.
+        rows: its rows of truth.csv; none where it is no picture of plates.
+    """
+
+    name: str
+    data: bytes
+    truth: dict[str, Any]
+    rows: tuple[tuple[object, ...], ...] = ()
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One picture of `samples/`: what it shows and what is odd about its file."""
+class Recipe:
+    """What `platebeam generate` was asked to make; `kind` is "plates", "scenes" or "characters"."""
 
-    plan: ScenePlan
-    turned: bool = False
-    truncated: bool = False
+    kind: str
+    seed: int
+    fonts: tuple[TrueTypeFont, ...]
+    layouts: tuple[Layout, ...]
+    backgrounds: tuple[Background, ...] = ()
+    size: tuple[int, int] = (800, 600)
 
-
-def _street(*cars: CarPlan, night: bool = False, wear: float = 0.4) -> Sample:
-    return Sample(ScenePlan(cars, (1120, 760), night, wear))
-
-
-SAMPLES = (
-    _street(CarPlan("de", 230)),
-    _street(CarPlan("us", 185, rear=False, yaw=0.05)),
-    _street(CarPlan("br", 200, yaw=-0.08, roll=2)),
-    _street(CarPlan("gb", 260, rear=False, roll=-3), wear=0.7),
-    _street(CarPlan("fr", 210, centre=(0.42, 0.6), yaw=0.1)),
-    _street(CarPlan("eu-two-line", 150, roll=3)),
-    _street(CarPlan("my", 280), night=True),
-    _street(CarPlan("us-dark", 190, roll=-2)),
-    _street(CarPlan("it", 240, yaw=-0.12), wear=0.6),
-    _street(CarPlan("de", 150, centre=(0.25, 0.52)), CarPlan("pl", 200, centre=(0.75, 0.66))),
-    _street(CarPlan("br-mercosur", 220, rear=False)),
-    _street(CarPlan("us-art", 200, yaw=0.08, roll=2), wear=0.3),
-    _street(CarPlan("nl", 300, roll=4)),
-    _street(CarPlan("in-two-line", 170, yaw=-0.06)),
-    _street(CarPlan("be", 220), wear=0.8),
-    _street(CarPlan("cn", 230, yaw=0.06)),
-    _street(
-        CarPlan("es", 130, centre=(0.3, 0.55)), CarPlan("ro", 180, centre=(0.72, 0.64), roll=-2)
-    ),
-    _street(CarPlan("sk", 200, roll=-5), wear=0.5),
-    _street(CarPlan("us-vanity", 180, rear=False)),
-    _street(CarPlan("vn-two-line", 120, roll=-2)),
-    _street(CarPlan("gb-plain", 320), night=True, wear=0.6),
-    _street(CarPlan("br-red", 210, yaw=0.05)),
-    _street(),
-    replace(_street(CarPlan("de", 240, centre=(0.5, 0.55))), turned=True),
-    _street(
-        CarPlan("us", 110, centre=(0.22, 0.55)), CarPlan("us", 116, centre=(0.79, 0.64), yaw=-0.05)
-    ),
-    _street(CarPlan("fr", 150, yaw=0.15, roll=5), night=True, wear=0.9),
-    replace(_street(CarPlan("pl", 240)), truncated=True),
-)
+    def make(self, number: int) -> list[MadeFile]:
+        """The files of an item of the stream: one, but of a plate's characters one each."""
+        common = (self.seed, self.fonts, self.layouts, [number])
+        if self.kind == "characters":
+            return [
+                _character_file(f"{character}/{number:06}-{place}.png", character, picture)
+                for place, (character, picture) in enumerate(characters(*common))
+            ]
+        if self.kind == "plates":
+            (scene,) = plates(*common)
+            name, data = f"plate-{number:06}.png", png(scene.pixels)
+        else:
+            (scene,) = scenes(*common, backgrounds=self.backgrounds, size=self.size)
+            name, data = f"scene-{number:06}.jpg", jpeg(scene.pixels, SCENE_QUALITY)
+        return [MadeFile(name, data, truth_of(name, scene), tuple(truth_rows(name, scene)))]
 
 
-def write_samples(output: Path, seed: int, fonts: tuple[TrueTypeFont, ...] = ()) -> None:
-    """Render SAMPLES as JPEG files with `truth.csv` and a README.
+def _character_file(name: str, character: str, picture: npt.NDArray[np.float32]) -> MadeFile:
+    pixels = np.round(255 * picture).astype(np.uint8)
+    return MadeFile(name, png(pixels), {"image": name, "character": character})
+
+
+def write_files(recipe: Recipe, count: int, output: Path, workers: int = 1) -> None:
+    """Write the first files of a stream, with truth.jsonl and, where they show plates, truth.csv.
+
+    A picture's truth follows the picture: a run that is broken off has both for all that it made.
 
     Args:
-        output: the folder; made where it is missing.
-        seed: each picture depends on it and on its own number alone.
-        fonts: for the plates, beside random dies.
+        recipe: what to make.
+        count: how many files.
+        output: an existing folder.
+        workers: processes to make them in; they change no byte.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    names = [f"street-{number:02}.jpg" for number in range(1, len(SAMPLES) + 1)]
-    rows: list[tuple[object, ...]] = []
-    for number, (name, sample) in enumerate(zip(names, SAMPLES, strict=True)):
-        rng = np.random.default_rng([seed, number])
-        scene = render_scene(sample.plan, random_font(rng, fonts), rng)
-        data = encode(scene.pixels, sample.turned)
-        (output / name).write_bytes(data[: len(data) // 2] if sample.truncated else data)
-        if not sample.truncated:
-            rows += truth_rows(name, scene)
-    with (output / "truth.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(TRUTH_COLUMNS)
-        writer.writerows(rows)
-    readme = SAMPLES_README.format(
-        seed=seed,
-        turned=names[[sample.turned for sample in SAMPLES].index(True)],
-        truncated=names[[sample.truncated for sample in SAMPLES].index(True)],
-    )
-    (output / "README.md").write_text(readme, encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(tqdm(total=count, desc=recipe.kind, disable=None))
+        made = stack.enter_context(contextlib.closing(_made(recipe, count, workers)))
+        objects = stack.enter_context((output / "truth.jsonl").open("w", encoding="utf-8"))
+        table = None
+        if recipe.kind != "characters":
+            table = stack.enter_context(truth_table(output / "truth.csv"))
+        for file in itertools.islice(made, count):
+            path = output / file.name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(file.data)
+            objects.write(json.dumps(file.truth) + "\n")
+            if table is not None:
+                table.writerows(file.rows)
+            progress.update()
 
 
-def truth_rows(name: str, scene: Scene) -> list[tuple[object, ...]]:
-    """The rows of `truth.csv` for a scene, with TRUTH_COLUMNS."""
-    if not scene.plates:
-        return [(name, *[""] * (len(TRUTH_COLUMNS) - 1))]
-    return [
-        (
-            name,
-            *(round(v) for v in (p.box.x, p.box.y, p.box.width, p.box.height)),
-            p.plate.text,
-            p.plate.layout.country,
-        )
-        for p in scene.plates
-    ]
+def _made(recipe: Recipe, items: int, workers: int) -> Generator[MadeFile, None, None]:
+    """The files of the first items, in order."""
+    if workers == 1:
+        yield from itertools.chain.from_iterable(map(recipe.make, range(items)))
+        return
+    # Spawned: a forked process would hang on the locks of OpenCV's threads, which it has not.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, fresh, _start_worker, (recipe,)) as pool:
+        try:
+            for files in pool.map(_make, range(items), chunksize=8):
+                yield from files
+        finally:  # enough, or interrupted
+            pool.shutdown(cancel_futures=True)
 
 
-def encode(pixels: npt.NDArray[np.uint8], turned: bool = False) -> bytes:
-    """A picture as JPEG; `turned`: stored on its side, with EXIF orientation 6 to say so.
+_recipe: Recipe
+"""Of a worker process; sent once, since backgrounds may be many."""
 
-    Args:
-        pixels: RGB, uint8 of shape (height, width, 3), upright.
-        turned: store what a camera held sideways would have.
-    """
-    picture = Image.fromarray(pixels)
-    exif = Image.Exif()
-    if turned:
-        picture = picture.transpose(Image.Transpose.ROTATE_90)
-        exif[EXIF_ORIENTATION] = 6
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, exif=exif)
-    return buffer.getvalue()
+
+def _start_worker(recipe: Recipe) -> None:
+    global _recipe
+    _recipe = recipe
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process stops them
+
+
+def _make(number: int) -> list[MadeFile]:
+    return _recipe.make(number)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `platebeam generate`."""
-    parser = argparse.ArgumentParser(prog="platebeam generate", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="samples")
+    options = _parser().parse_args(argv)
+    try:
+        if options.kind == "samples":
+            fonts = installed_fonts() if options.fonts == "installed" else ()
+            write_samples(options.output, options.seed, fonts)
+            print(f"{len(SAMPLES)} pictures in {options.output}")
+            return 0
+        recipe = _recipe_of(options)
+        options.output.mkdir(parents=True, exist_ok=True)
+    except (BadOption, BackgroundsError, NoFontsError, OSError) as error:
+        print(f"platebeam generate: {error}", file=sys.stderr)
+        return 2
+    try:
+        write_files(recipe, options.count, options.output, options.workers)
+    except KeyboardInterrupt:
+        print(f"platebeam generate: broken off: {options.output} is not complete", file=sys.stderr)
+        return 130
+    except (OSError, BrokenProcessPool) as error:
+        print(f"platebeam generate: {error}: {options.output} is not complete", file=sys.stderr)
+        return 1
+    record = {
+        "command": shlex.join(["platebeam", "generate", *argv]),
+        "kind": recipe.kind,
+        "seed": recipe.seed,
+        "count": options.count,
+        "layouts": options.layouts or "all",
+        "fonts": [font.name for font in recipe.fonts],
+        "backgrounds": len(recipe.backgrounds),
+        "known_plates": sum(len(background.boxes) for background in recipe.backgrounds),
+        "versions": {
+            "platebeam": _code_version(),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+        },
+    }
+    (options.output / RECORD_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
+    print(f"{options.count} {recipe.kind} in {options.output}")
+    return 0
+
+
+class BadOption(ValueError):
+    """An option that cannot work; the message says what to do."""
+
+
+def _recipe_of(options: argparse.Namespace) -> Recipe:
+    """What the options ask for, checked from the cheapest to the dearest.
+
+    Raises:
+        BadOption: an unknown layout, or an output folder in use.
+        BackgroundsError: see `load_backgrounds`.
+        NoFontsError: see `installed_fonts`.
+    """
+    unknown = [name for name in options.layouts or () if name not in LAYOUT_BY_NAME]
+    if unknown:
+        raise BadOption(f"no layout {', '.join(unknown)}: known are {', '.join(LAYOUT_BY_NAME)}")
+    output: Path = options.output
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise BadOption(f"{output} is no empty folder: name a new or an empty one")
+    return Recipe(
+        options.kind,
+        options.seed,
+        installed_fonts() if options.fonts == "installed" else (),
+        tuple(LAYOUT_BY_NAME[name] for name in options.layouts) if options.layouts else LAYOUTS,
+        tuple(load_backgrounds(options.backgrounds)),
+        options.size,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="platebeam generate", description="Make pictures with full truth."
+    )
+    commands = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, what in (
+        ("plates", "close-ups of one plate"),
+        ("scenes", "rendered streets, or real pictures with plates put onto them"),
+        ("characters", "single characters, in a folder per class"),
+    ):
+        command = commands.add_parser(kind, help=what, description=what)
+        command.set_defaults(backgrounds=(), size=(800, 600))
+        add = command.add_argument
+        add("--count", type=_at_least(1), required=True, metavar="N", help="how many pictures")
+        add("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+        add("--seed", type=_at_least(0), default=0, help="of everything random (default: 0)")
+        _add_fonts(command, "installed")
+        add("--layouts", nargs="+", metavar="NAME", help="of the plates (default: all)")
+        add("--workers", type=_at_least(1), default=1, metavar="N", help="processes (default: 1)")
+        if kind == "scenes":
+            add("--size", type=_size, metavar="WIDTHxHEIGHT", help="pixels (default: 800x600)")
+            add(
+                "--backgrounds",
+                type=Path,
+                nargs="+",
+                metavar="DIR",
+                help="folders of pictures to put plates onto, shrunk to fit the size; plates "
+                "that a truth.csv in there knows are replaced",
+            )
     samples = commands.add_parser("samples", help="the project's sample street scenes")
     samples.add_argument("--output", type=Path, required=True, metavar="DIR")
-    samples.add_argument("--seed", type=int, default=7)
-    samples.add_argument(
+    samples.add_argument("--seed", type=_at_least(0), default=7)
+    _add_fonts(samples, "dies")
+    return parser
+
+
+def _add_fonts(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
         "--fonts",
-        choices=("dies", "installed"),
-        default="dies",
-        help="dies alone (the default: the same on every machine) or installed fonts too",
+        choices=("installed", "dies"),
+        default=default,
+        help="installed fonts and dies, or dies alone: the same on every machine "
+        f"(default: {default})",
     )
-    options = parser.parse_args(argv)
-    fonts = installed_fonts() if options.fonts == "installed" else ()
-    write_samples(options.output, options.seed, fonts)
-    print(f"{len(SAMPLES)} pictures in {options.output}")
-    return 0
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """A reader of whole numbers that are no smaller."""
+
+    def number(value: str) -> int:
+        if not value.isdecimal() or int(value) < least:
+            raise argparse.ArgumentTypeError(f"{value} is no whole number of at least {least}")
+        return int(value)
+
+    return number
+
+
+def _size(value: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", value)
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if min(width, height) < SMALLEST_SCENE:
+        raise argparse.ArgumentTypeError(f"{value} is no size of at least {SMALLEST_SCENE} a side")
+    return width, height
+
+
+def _code_version() -> str:
+    try:
+        return version("platebeam")
+    except PackageNotFoundError:
+        return "unknown"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,12 +42,32 @@ FONT_FAMILIES = (
 )
 """Families near what plates are stamped or printed with."""
 
+FACES = {
+    "sans": ("DejaVu Sans", "Book"),
+    "bold": ("DejaVu Sans", "Bold"),
+    "condensed": ("DejaVu Sans", "Condensed Bold"),
+    "oblique": ("DejaVu Sans", "Bold Oblique"),
+    "serif": ("DejaVu Serif", "Book"),
+    "serif-bold": ("DejaVu Serif", "Condensed Bold"),
+    "italic": ("DejaVu Serif", "Italic"),
+    "script": ("DejaVu Serif", "Condensed Bold Italic"),
+}
+"""Family and style of what the small words on plates are set in; nothing freer is at hand."""
+
+DIE_SHARE = 0.6
+"""Share of plates stamped with a random die; the others take a TrueType font."""
+
 FONT_STYLES = ("Regular", "Bold", "Book", "Condensed", "Condensed Bold", "DIN", "Heavy")
+"""Upright styles of those families, as fontconfig names them."""
 
 FONT_PACKAGES = (
     "fonts-roadgeek fonts-opendin fonts-ocr-b fonts-national-park fonts-bebas-neue fonts-b612 "
     "fonts-dejavu"
 )
+"""Debian packages that hold FONT_FAMILIES and FACES."""
+
+OVERSIZE = 2
+"""Dies are drawn so much larger, and shrunk."""
 
 Path2D = list[tuple[float, float]]
 Skeleton = list[Path2D]
@@ -61,6 +81,10 @@ class Font(Protocol):
     def name(self) -> str:
         """What the font is called in a plate's truth."""
 
+    @property
+    def faces(self) -> Mapping[str, str]:
+        """Font files for the small words beside the characters, by the keys of FACES."""
+
     def glyph(self, character: str) -> Alpha:
         """The ink of one of ALPHABET, float32 of shape (GLYPH_HEIGHT, width), cropped in width."""
 
@@ -73,6 +97,7 @@ class DieShape:
         round_x, round_y: radii of the corners, in shares of the glyph's width and height.
         waist: height of the bar of B, R, 3, 8 …, 0 (top) to 1.
         hook: how far open strokes turn in at their ends, degrees.
+        bar: height of the bars of E, F and H.
         variants: for each character with several usual forms, which one (0 to 1).
     """
 
@@ -80,6 +105,7 @@ class DieShape:
     round_y: float
     waist: float
     hook: float
+    bar: float
     variants: Mapping[str, float]
 
 
@@ -132,6 +158,10 @@ def skeletons(shape: DieShape) -> dict[str, Skeleton]:
         return [(inset + x * (1 - 2 * inset), y) for x, y in path]
 
     ry = shape.round_y
+    # However square the die, O is rounder than D.
+    round_corner = _arc(1 - max(rx, 0.34), max(ry, 0.16), max(rx, 0.34), max(ry, 0.16), -90, 0)
+    half_o = [(0.5, 0.0), *round_corner, *[(x, 1 - y) for x, y in round_corner[::-1]], (0.5, 1.0)]
+    o_ring = [*half_o, *_mirror(half_o)[::-1]]
     stem: Path2D = [(0, 0), (0, 1)]
     lower_bar = min(waist + 0.06, 0.58)
     p_bowl = [(0.0, 1.0), (0.0, 0.0), *right(0, lower_bar, 0.5), (0.0, lower_bar)]
@@ -146,16 +176,37 @@ def skeletons(shape: DieShape) -> dict[str, Skeleton]:
             _arc(0.5, 0.68, 0.5, 0.32, 0, 180) + _arc(0.5, 0.68, 0.5, 0.32, 180, 360),
         ]
     ones: tuple[tuple[float, Skeleton], ...] = (
-        (0.4, [[(0.62, 1), (0.62, 0), (0.12, 0.22)]]),
-        (0.75, [[(0.62, 1), (0.62, 0), (0.3, 0.1)]]),
-        (0.95, [[(0.5, 1), (0.5, 0), (0.08, 0.2)], [(0, 1), (1, 1)]]),
-        (1.0, [[(0.5, 0), (0.5, 1)]]),  # a bare bar is rare: on most dies that is the letter I
+        (0.35, [[(0.62, 1), (0.62, 0), (0.12, 0.22)]]),
+        (0.65, [[(0.62, 1), (0.62, 0), (0.3, 0.1)]]),
+        (0.87, [[(0.5, 1), (0.5, 0), (0.08, 0.2)], [(0, 1), (1, 1)]]),
+        (1.0, [[(0.5, 0), (0.5, 1)]]),  # rarer: on most dies a bare bar is the letter I
     )
-    w_foot, w_peak = 0.12 + 0.14 * pick["W"], 0.6 * pick["V"]
+    w_foot, w_peak = 0.04 + 0.2 * pick["W"], 0.6 * pick["V"]
     m_foot = 0.1 * pick["N"] if pick["M"] < 0.3 else 0.0
+    low = 0.68 + 0.12 * pick["H"]
+    a_bar = 0.58 + 0.18 * pick["H"]
+    flat = 0.15 if pick["A"] < 0.4 else 0.0
+
+    def leg(height: float) -> float:
+        """How far from the middle the legs of A stand at a height."""
+        return flat + (0.5 - flat) * height
+
+    lower_right = _arc(1 - rx, 1 - ry, rx, ry, 0, 90)
+    j_curve = [*lower_right, *hook_out_bottom_left()]
+    u_curve = [(0.0, 0.0), *_mirror(lower_right), *lower_right[::-1], (1.0, 0.0)]
+    tails: tuple[tuple[float, Path2D], ...] = (
+        (0.5, [(0.55, 0.7), (1, 1)]),
+        (0.75, [(0.5, 0.78), (0.72, 1)]),
+        (1.0, [(0.7, 0.8), (1.05, 1.0)]),
+    )
+    r_legs: tuple[tuple[float, Path2D], ...] = (
+        (0.5, [(0.45, lower_bar), (1, 1)]),
+        (0.75, [(0.2, lower_bar), (1, 1)]),
+        (1.0, [(0.55, lower_bar), (0.88, lower_bar + 0.1), (1, lower_bar + 0.25), (1, 1)]),
+    )
     top_curve_3 = _arc(rx, radius(0, waist), rx, radius(0, waist), 180 + hook, 270)
     return {
-        "0": [ring(0, 1)],
+        "0": [o_ring, *([[(0.72, 0.3), (0.28, 0.7)]] if pick["0"] < 0.03 else [])],
         "1": next(one for until, one in ones if pick["1"] < until),
         "2": [
             [
@@ -166,52 +217,68 @@ def skeletons(shape: DieShape) -> dict[str, Skeleton]:
             ]
         ],
         "3": [
-            [*top_curve_3, *right(0, waist, 0.45)]
+            [*top_curve_3, *right(0, waist, 0.5)]
             if pick["3"] < 0.8
             else [(0.05, 0), (0.95, 0), (0.45, waist)],
-            [*right(waist, 1, 0.45), *hook_out_bottom_left(waist)],
+            [*right(waist, 1, 0.5), *hook_out_bottom_left(waist)],
         ],
-        "4": [[(0.76, 1), (0.76, 0), (0, 0.7), (1, 0.7)]]
-        if pick["4"] < 0.6
-        else [[(0.42, 0), (0, 0.72), (1, 0.72)], [(0.74, 0.4), (0.74, 1)]],
+        "4": [[(0.76, 1), (0.76, 0), (0, a_bar), (1, a_bar)]]
+        if pick["4"] < 0.55
+        else [[(0.4 + 0.25 * pick["D"], 0), (0, low), (1, low)], [(0.72, low - 0.25), (0.72, 1)]],
         "5": [
             [
                 (0.94, 0),
                 (0.12, 0),
                 (0.05, waist - 0.03),
-                *right(waist - 0.05, 1, 0.35),
+                *right(waist - 0.05, 1, 0.5),
                 *hook_out_bottom_left(waist),
             ]
         ],
         "6": six,
         "7": [[(0, 0), (1, 0), (0.15 + 0.4 * pick["7"], 1)]]
         if pick["7"] < 0.75
-        else [[(0, 0), (1, 0), (1, 0.18), (0.42, 0.6), (0.42, 1)]],
+        else [[(0, 0), (1, 0), (1, 0.14), (0.62, 0.46), (0.46, 0.7), (0.4, 1)]],
         "8": [ring(0, waist, 0.08 * pick["8"]), ring(waist, 1)],
         "9": [_turn(path) for path in six],
-        "A": [[(0, 1), (0.5, 0), (1, 1)], [(0.17, 0.68), (0.83, 0.68)]]
-        if pick["A"] < 0.85
-        else [[(0, 1), (0.35, 0), (0.65, 0), (1, 1)], [(0.13, 0.66), (0.87, 0.66)]],
+        "A": [
+            [(0, 1), (0.5 - flat, 0), *([(0.5 + flat, 0)] if flat else []), (1, 1)],
+            [(0.5 - leg(a_bar), a_bar), (0.5 + leg(a_bar), a_bar)],
+        ],
         "B": [
             [(0, waist), (0, 0), *[(0.96 * x, y) for x, y in right(0, waist, 0.4)], (0, waist)],
             [(0, waist), *right(waist, 1, 0.4), (0, 1), (0, waist)],
         ],
         "C": [[*c_curve, *_arc(1 - rx, 1 - ry, rx, ry, 90, hook)]],
         "D": [[(0, 0), *right(0, 1, 0.3), (0, 1), (0, 0)]],
-        "E": [[(1, 0), (0, 0), (0, 1), (1, 1)], [(0, 0.48), (0.82, 0.48)]],
-        "F": [[(1, 0), (0, 0), (0, 1)], [(0, 0.5), (0.82, 0.5)]],
-        "G": [[*c_curve, *_arc(1 - rx, 1 - ry, rx, ry, 90, 0), (1, 0.54), (0.56, 0.54)]],
-        "H": [stem, _mirror(stem), [(0, 0.48), (1, 0.48)]],
-        "I": [[(0.5, 0), (0.5, 1)], *(serif_bars if pick["I"] < 0.4 else [])],
-        "J": [[(1, 0), *_arc(1 - rx, 1 - ry, rx, ry, 0, 90), *hook_out_bottom_left()]],
-        "K": [stem, [(1, 0), (0, 0.6)], [(0.3, 0.42), (1, 1)]],
+        "E": [
+            [(1, 0), (0, 0), (0, 1), (1, 1)],
+            [(0, shape.bar), (0.66 + 0.3 * pick["E"], shape.bar)],
+        ],
+        "F": [
+            [(1, 0), (0, 0), (0, 1)],
+            [(0, shape.bar + 0.02), (0.66 + 0.3 * pick["E"], shape.bar + 0.02)],
+        ],
+        "G": [
+            [
+                *c_curve,
+                *_arc(1 - rx, 1 - ry, rx, ry, 90, 0),
+                (1, 0.5 + 0.1 * pick["C"]),
+                (0.45 + 0.25 * pick["G"], 0.5 + 0.1 * pick["C"]),
+            ]
+        ],
+        "H": [stem, _mirror(stem), [(0, shape.bar), (1, shape.bar)]],
+        "I": [[(0.5, 0), (0.5, 1)], *(serif_bars if pick["I"] < 0.5 else [])],
+        "J": [[*([(0.5, 0)] if pick["J"] < 0.25 else []), (1, 0), *j_curve]],
+        "K": [stem, [(1, 0), (0, 0.6)], [(0.3, 0.42), (1, 1)]]
+        if pick["K"] < 0.6
+        else [stem, [(1, 0), (0.2, 0.5), (1, 1)], [(0, 0.5), (0.2, 0.5)]],
         "L": [[(0, 0), (0, 1), (1, 1)]],
         "M": [[(0, 1), (m_foot, 0), (0.5, 0.4 + 0.6 * pick["K"]), (1 - m_foot, 0), (1, 1)]],
         "N": [[(0, 1), (0, 0), (1, 1), (1, 0)]],
-        "O": [ring(0, 1)],
+        "O": [o_ring],
         "P": [p_bowl],
-        "Q": [ring(0, 1), [(0.58, 0.72), (1, 1.02)]],
-        "R": [p_bowl, [(0.5, lower_bar), (1, 1)]],
+        "Q": [o_ring, next(tail for until, tail in tails if pick["Q"] < until)],
+        "R": [p_bowl, next(path for until, path in r_legs if pick["R"] < until)],
         "S": [
             [
                 *hook_in_top_right(waist),
@@ -221,16 +288,11 @@ def skeletons(shape: DieShape) -> dict[str, Skeleton]:
             ]
         ],
         "T": [[(0, 0), (1, 0)], [(0.5, 0), (0.5, 1)]],
-        "U": [
-            [
-                (0, 0),
-                *_arc(rx, 1 - ry, rx, ry, 180, 90),
-                *_arc(1 - rx, 1 - ry, rx, ry, 90, 0),
-                (1, 0),
-            ]
-        ],
+        "U": [u_curve],
         "V": [[(0, 0), (0.5, 1), (1, 0)]],
-        "W": [[(0, 0), (w_foot, 1), (0.5, w_peak), (1 - w_foot, 1), (1, 0)]],
+        "W": [[(0, 0), (w_foot, 1), (0.5, w_peak), (1 - w_foot, 1), (1, 0)]]
+        if pick["W"] < 0.92
+        else [u_curve, [(0.5, 0.25), (0.5, 1)]],
         "X": [[(0, 0), (1, 1)], [(1, 0), (0, 1)]],
         "Y": [
             [(0, 0), (0.5, 0.4 + 0.2 * pick["Y"]), (1, 0)],
@@ -242,19 +304,25 @@ def skeletons(shape: DieShape) -> dict[str, Skeleton]:
 
 @dataclass(frozen=True, eq=False)
 class StrokeDie:
-    """A die whose glyphs are one stroke of even width with round ends.
+    """A die whose glyphs are one stroke of nearly even width.
 
     Attributes:
         centre_lines: the polylines of each glyph.
         aspect: a glyph's width over its height, between the stroke's centres.
-        stroke: the stroke's width in pixels of GLYPH_HEIGHT.
-        wide_o: whether the letter O is wider than the digit 0.
+        stroke: the upright stroke's width in pixels of GLYPH_HEIGHT.
+        contrast: the lying strokes' width over the upright ones'.
+        square: strokes end square and turn sharp, else both are round.
+        wide: relative widths of characters that are not as wide as the others.
+        faces: see Font.
     """
 
     centre_lines: Mapping[str, Skeleton]
     aspect: float
-    stroke: int
-    wide_o: bool
+    stroke: float
+    contrast: float = 1.0
+    square: bool = False
+    wide: Mapping[str, float] = field(default_factory=dict)
+    faces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -263,31 +331,79 @@ class StrokeDie:
 
     def glyph(self, character: str) -> Alpha:
         """The ink of one of ALPHABET, float32 of shape (GLYPH_HEIGHT, width), 0 to 1."""
-        paths = self.centre_lines[character]
-        height = GLYPH_HEIGHT - self.stroke
-        width = self.aspect * height * self._relative_width(character, paths)
-        canvas = np.zeros((GLYPH_HEIGHT, round(width) + self.stroke), np.uint8)
-        for path in paths:
-            points = np.array(path) * (width, height) + (self.stroke - 1) / 2
-            cv2.polylines(
-                canvas,
-                [np.round(points * 16).astype(np.int32)],
-                False,
-                255,
-                self.stroke,
-                cv2.LINE_AA,
-                4,
-            )
-        return _crop_columns(canvas.astype(np.float32) / 255)
+        return _die_glyph(self, character)
 
-    def _relative_width(self, character: str, paths: Skeleton) -> float:
-        if character in "MW":
-            return 1.3
-        if character == "O" and self.wide_o:
-            return 1.18
-        if character in "1I":
-            return 0.7 if len(paths) > 1 else 0.6
-        return 1.0
+    def centre_width(self, character: str) -> float:
+        """From the middle of a glyph's left stroke to that of its right one, pixels."""
+        narrow = 0.6 if character in "1I" else 1.0
+        if narrow < 1 and len(self.centre_lines[character]) > 1:
+            narrow = 0.7
+        return self.aspect * GLYPH_HEIGHT * self.wide.get(character, narrow)
+
+    def widened(self, share: float) -> StrokeDie:
+        """The same die cut wider or narrower, its stroke as wide as before."""
+        return replace(self, aspect=self.aspect * share)
+
+
+@lru_cache(maxsize=512)
+def _die_glyph(die: StrokeDie, character: str) -> Alpha:
+    paths, stroke = die.centre_lines[character], die.stroke
+    stroke *= OVERSIZE
+    # Drawn higher and squashed, lying strokes come out thinner than upright ones.
+    height = OVERSIZE * GLYPH_HEIGHT / die.contrast
+    width = OVERSIZE * die.centre_width(character)
+    pad = 0.8 * stroke  # for the corners of slanting strokes; cropped again
+    scale = np.array([max(width, 1.0), height - stroke])
+    columns = math.ceil((width + stroke + 2 * pad) / OVERSIZE)
+    canvas = np.zeros((round(height), columns * OVERSIZE), np.uint8)
+    # OpenCV draws a smooth line of an even thickness 1.4 pixels wider (of an odd one, 2.4).
+    thickness = max(2, 2 * round((stroke - 1.4) / 2))
+    for path in paths:
+        points = np.array(path) * scale + (pad + (stroke - 1) / 2, (stroke - 1) / 2)
+        cv2.polylines(canvas, [_sixteenths(points)], False, 255, thickness, cv2.LINE_AA, 4)
+        if die.square:
+            for corners in _square_corners(np.array(path), points, stroke):
+                cv2.fillConvexPoly(canvas, _sixteenths(corners), 255, cv2.LINE_AA, 4)
+    glyph = cv2.resize(canvas, (columns, GLYPH_HEIGHT), interpolation=cv2.INTER_AREA)
+    return _crop_columns(glyph.astype(np.float32) / 255)
+
+
+def _sixteenths(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    return np.round(points * 16).astype(np.int32)
+
+
+def _square_corners(
+    path: npt.NDArray[np.float64], points: npt.NDArray[np.float64], stroke: float
+) -> Iterator[npt.NDArray[np.float64]]:
+    """What a round stroke lacks to be square: its ends and the tips of its sharp turns."""
+    half = stroke / 2
+    steps = np.diff(points, axis=0)
+    lengths = np.hypot(steps[:, 0], steps[:, 1])
+    ahead = steps / np.maximum(lengths, 1e-6)[:, None]
+    for end, way, share in ((points[0], -ahead[0], path[0]), (points[-1], ahead[-1], path[-1])):
+        if share[1] in (0, 1) and abs(way[1]) > 0.3:
+            # As far as both its corners are past the glyph's top or foot, which cuts them level.
+            reach = min(half * (1 + abs(way[0])) / abs(way[1]), 1.6 * stroke)
+        elif np.abs(way).max() > 0.99 or np.abs(share - 0.5).max() > 0.37:
+            reach = half
+        else:
+            continue  # it meets another stroke inside the glyph
+        side = half * np.array([-way[1], way[0]])
+        tip = end + reach * way
+        yield np.array([end + side, tip + side, tip - side, end - side])
+    before, after = ahead[:-1], ahead[1:]
+    turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
+    cosines = (before * after).sum(axis=1)
+    for i in np.flatnonzero((np.abs(turns) > 0.5) | (cosines < 0)):  # 30 degrees and more
+        outside = -np.sign(turns[i]) * half
+        corner = points[i + 1]
+        first = corner + outside * np.array([-before[i, 1], before[i, 0]])
+        second = corner + outside * np.array([-after[i, 1], after[i, 0]])
+        tangent = math.sqrt((1 - cosines[i]) / max(1 + cosines[i], 0.05))
+        reach = min(half * tangent, 1.6 * stroke)
+        yield np.array(
+            [corner, first, first + reach * before[i], second - reach * after[i], second]
+        )
 
 
 @dataclass(frozen=True)
@@ -300,6 +416,11 @@ class TrueTypeFont:
     def name(self) -> str:
         """What the font is called in a plate's truth."""
         return Path(self.path).stem
+
+    @property
+    def faces(self) -> Mapping[str, str]:
+        """See Font: those that fontconfig finds."""
+        return installed_faces()
 
     def glyph(self, character: str) -> Alpha:
         """The ink of one of ALPHABET, float32 of shape (GLYPH_HEIGHT, width), 0 to 1."""
@@ -324,21 +445,40 @@ def _crop_columns(ink: npt.NDArray[Any]) -> Alpha:
     return np.ascontiguousarray(ink[:, columns[0] : columns[-1] + 1], np.float32)
 
 
-def random_die(rng: np.random.Generator) -> StrokeDie:
-    """A die as a country might have cut it."""
+def random_die(rng: np.random.Generator, faces: Mapping[str, str] | None = None) -> StrokeDie:
+    """A die as a country might have cut it, with faces for the words beside its characters."""
+    round_x = rng.uniform(0.2, 0.5)
     shape = DieShape(
-        round_x=rng.uniform(0.2, 0.5),
-        round_y=rng.uniform(0.1, 0.32),
+        round_x=round_x,
+        # Narrow dies turn in a quarter circle, wide ones in what looks like half of one.
+        round_y=rng.uniform(0.08, 0.2) if rng.random() < 0.4 else rng.uniform(0.2, 0.36),
         waist=rng.uniform(0.44, 0.5),
         hook=rng.uniform(0, 25),
+        bar=rng.uniform(0.44, 0.52),
         variants={character: float(rng.random()) for character in ALPHABET},
     )
+    wide = {character: float(rng.uniform(0.9, 1.05)) for character in "EFLJPST"}
+    wide |= dict.fromkeys("MW", float(rng.uniform(1.05, 1.4)))
+    if rng.random() < 0.5:
+        wide["O"] = float(rng.uniform(1.05, 1.2))
     return StrokeDie(
         centre_lines=skeletons(shape),
-        aspect=rng.uniform(0.38, 0.64),
-        stroke=int(rng.integers(7, 14)),
-        wide_o=bool(rng.random() < 0.5),
+        aspect=rng.uniform(0.34, 0.54),
+        stroke=float(rng.uniform(6.5, 12.5)),
+        contrast=float(rng.uniform(0.8, 1)) if rng.random() < 0.5 else 1.0,
+        square=bool(rng.random() < 0.5),
+        wide=wide,
+        faces={} if faces is None else faces,
     )
+
+
+def random_font(rng: np.random.Generator, fonts: tuple[TrueTypeFont, ...]) -> Font:
+    """A random die or one of the fonts (always a die, and bare of faces, where there are none)."""
+    if not fonts:
+        return random_die(rng)
+    if rng.random() < DIE_SHARE:
+        return random_die(rng, installed_faces())
+    return fonts[rng.integers(len(fonts))]
 
 
 class NoFontsError(RuntimeError):
@@ -352,21 +492,33 @@ def installed_fonts() -> tuple[TrueTypeFont, ...]:
     Raises:
         NoFontsError: there is none; the message names the Debian packages.
     """
-    lines: Sequence[str] = ()
-    if shutil.which("fc-list"):
-        listing = ["fc-list", "--format", "%{file}\t%{family}\t%{style}\n"]
-        lines = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split(
-            "\n"
-        )
-    paths = set()
-    for line in filter(None, lines):
-        path, families, styles = line.split("\t")
-        known = set(families.split(",")) & set(FONT_FAMILIES)
-        if known and styles.split(",")[0] in FONT_STYLES:
-            paths.add(path)
+    paths = {
+        path
+        for families, style, path in _font_files()
+        if families & set(FONT_FAMILIES) and style in FONT_STYLES
+    }
     if not paths:
         raise NoFontsError(
             f"fontconfig finds none of the plate fonts; on Debian: apt-get install fontconfig "
             f"{FONT_PACKAGES}"
         )
     return tuple(TrueTypeFont(path) for path in sorted(paths))
+
+
+@lru_cache(maxsize=1)
+def installed_faces() -> Mapping[str, str]:
+    """The files of those FACES that fontconfig finds."""
+    listed = {
+        (family, style): path for families, style, path in _font_files() for family in families
+    }
+    return {face: listed[font] for face, font in FACES.items() if font in listed}
+
+
+def _font_files() -> list[tuple[set[str], str, str]]:
+    """Families, style and path of every font file; nothing where there is no fontconfig."""
+    if not shutil.which("fc-list"):
+        return []
+    listing = ["fc-list", "--format", "%{family}\t%{style}\t%{file}\n"]
+    lines = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = (line.split("\t") for line in sorted(filter(None, lines)))
+    return [(set(families.split(",")), style.split(",")[0], path) for families, style, path in rows]

@@ -2,94 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lpr_core.geometry import (
-    Box,
-    Quad,
-    as_quad,
-    bounding_box,
-    intersection,
-    transform_points,
-)
+from lpr_core.geometry import Box, as_quad, bounding_box, intersection, transform_points
 from lpr_core.recognize import ALPHABET, normalise_character
 from lpr_core.rectify import rectify
 from lpr_core.segment import cut_character
-from model_training.glyphs import Font, TrueTypeFont, random_die
-from model_training.plates import LAYOUTS, RenderedPlate, render_plate
-from model_training.wear import Pixels, clouds, light, photograph, weather_plate
+from model_training.close_ups import close_up
+from model_training.glyphs import TrueTypeFont
+from model_training.layers import HALF
+from model_training.layouts import LAYOUTS, Layout
+from model_training.plates import RenderedPlate, random_plates
 
 Pictures = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
-DIE_SHARE = 0.6
-"""Share of plates stamped with a random die; the others take a TrueType font."""
-
+CHARACTER_HEIGHTS = (9.0, 60.0)
+"""Lowest and highest a plate's characters are in the picture, pixels."""
 
 NON_CHARACTERS_A_PLATE = 3
 """Tries a plate; about one in two gives a cut-out."""
-
-HALF = 0.5
-"""Corners count the edges of pixels, warps count their centres."""
-
-
-def random_font(rng: np.random.Generator, fonts: tuple[TrueTypeFont, ...]) -> Font:
-    """A random die or one of the fonts (always a die where there are none)."""
-    if not fonts or rng.random() < DIE_SHARE:
-        return random_die(rng)
-    return fonts[rng.integers(len(fonts))]
-
-
-def photograph_plate(
-    plate: RenderedPlate, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], Quad]:
-    """A grey close-up of a worn plate, small, tilted and noisy, and the plate's corners in it.
-
-    The characters become 9 to 60 pixels high (log-uniform).
-
-    Returns:
-        uint8 of shape (height, width), and the quad in its pixels.
-    """
-    worn = weather_plate(plate.pixels, rng, 1.0)
-    # Cameras weigh colours differently (and white balance does too).
-    grey: Pixels = (worn @ rng.dirichlet((9, 17, 4)).astype(np.float32)).astype(np.float32)
-    height, width = grey.shape
-    character_height = plate.characters[0].box.height
-    scale = float(np.exp(rng.uniform(np.log(9), np.log(60)))) / character_height
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    angle, shear = np.radians(rng.normal(0, 3)), rng.normal(0, 0.06)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    seen = (corners * (rng.uniform(0.85, 1.1), 1) * scale) @ np.array([[1, 0], [shear, 1]]) @ turn.T
-    seen += rng.normal(0, 0.015 * scale * height, (4, 2))
-    margin = 0.25 * scale * height
-    seen += margin - seen.min(axis=0)
-    size = np.ceil(seen.max(axis=0) + margin).astype(int)
-    matrix = cv2.getPerspectiveTransform(
-        (corners - HALF).astype(np.float32), (seen - HALF).astype(np.float32)
-    )
-    if scale < 1:
-        grey = cv2.GaussianBlur(grey, (0, 0), 0.45 / scale)
-    surface: Pixels = rng.uniform(0, 220) + 20 * clouds((int(size[1]), int(size[0])), rng)
-    picture = cv2.warpPerspective(
-        grey,
-        matrix,
-        (int(size[0]), int(size[1])),
-        dst=surface,
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_TRANSPARENT,
-    )
-    shot = photograph(
-        light(picture, rng, 1.0),
-        rng,
-        blur=rng.uniform(0, 0.9) * min(1.0, 4 * scale) if rng.random() < 0.7 else 0.0,
-        noise=rng.uniform(0, 7),
-        contrast=rng.uniform(0.25, 1.05),
-    )
-    return shot, as_quad(seen)
 
 
 def cut_plate(
@@ -98,18 +35,24 @@ def cut_plate(
     """Photograph a plate and cut it out, a little loose, as the reader rectifies it.
 
     Returns:
-        The crop's pixels, grey uint8, and in them the boxes of the plate's characters.
+        The crop's pixels, grey uint8 (CROP_HEIGHT, width), and where in it the plate's characters
+        are, in their order. They were CHARACTER_HEIGHTS high in the picture (log-uniform).
     """
-    picture, quad = photograph_plate(plate, rng)
-    side = np.hypot(*np.subtract(quad[3], quad[0]))
-    loose = np.array(quad) + rng.normal(0, 0.03 * side, (4, 2))
-    crop = rectify(picture, as_quad(loose))
+    tall = float(np.exp(rng.uniform(*np.log(CHARACTER_HEIGHTS))))
+    side = tall * plate.pixels.shape[0] / plate.characters[0].box.height
+    scene = close_up(plate, rng, grey=True, height=side)
+    (seen,) = scene.plates
+    loose = np.array(seen.quad) + rng.normal(0, 0.03 * side, (4, 2))
+    crop = rectify(scene.pixels, as_quad(loose))
     height, width = plate.pixels.shape[:2]
-    plate_corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    to_picture = cv2.getPerspectiveTransform(plate_corners, np.array(quad, np.float32) - HALF)
+    plate_corners = np.array(Box(0, 0, width, height).corners, np.float32)
+    to_picture = cv2.getPerspectiveTransform(plate_corners, np.array(seen.quad, np.float32) - HALF)
     to_crop = np.linalg.inv(crop.to_image) @ to_picture
-    corners = (transform_points(truth.box.corners, to_crop) for truth in plate.characters)
-    return crop.pixels, [bounding_box((x + HALF, y + HALF) for x, y in quad) for quad in corners]
+    boxes = []
+    for truth in seen.plate.characters:
+        corners = transform_points(truth.box.corners, to_crop)
+        boxes.append(bounding_box((x + HALF, y + HALF) for x, y in corners))
+    return crop.pixels, boxes
 
 
 def characters_of(
@@ -126,8 +69,8 @@ def characters_of(
         off = 0.025 if rng.random() < 0.85 else 0.06
         left, top, right, bottom = rng.normal(0.01, off, 4) * box.height
         found = Box(box.x - left, box.y - top, box.width + left + right, box.height + top + bottom)
-        if found.width < 1 or found.height < 4:
-            continue
+        if found.width < 1:
+            continue  # so much was taken off a bar
         ink = cut_character(pixels, found, plate.dark_ink)
         if rng.random() < 0.06:
             _, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
@@ -153,9 +96,20 @@ def non_characters_of(
         box = Box(left, like.y + 0.15 * rng.normal() * like.height, width, height)
         shown = max(intersection(box, other) / other.area for other in boxes)
         filled = max(intersection(box, other) / box.area for other in boxes)
-        if height >= 4 and shown < 0.5 and filled < 0.5:
+        if shown < 0.5 and filled < 0.5:
             dark = plate.dark_ink if rng.random() < 0.8 else not plate.dark_ink
             yield normalise_character(cut_character(pixels, box, dark))
+
+
+def characters(
+    seed: int,
+    fonts: tuple[TrueTypeFont, ...] = (),
+    layouts: Sequence[Layout] = LAYOUTS,
+    numbers: Iterable[int] | None = None,
+) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """The characters of `random_plates`, which takes the same arguments; see `characters_of`."""
+    plates = random_plates(seed, fonts, layouts, numbers)
+    return chain.from_iterable(characters_of(plate, rng) for plate, rng in plates)
 
 
 def render_characters(
@@ -173,14 +127,9 @@ def render_characters(
     """
     pictures = np.empty((count, 28, 28), np.float32)
     labels = np.empty(count, np.int32)
-    done = 0
-    while done < count:
-        layout = LAYOUTS[rng.integers(len(LAYOUTS))]
-        plate = render_plate(layout, random_font(rng, fonts), rng)
-        for character, picture in characters_of(plate, rng):
-            if done < count:
-                pictures[done], labels[done] = picture, ALPHABET.index(character)
-                done += 1
+    stream = characters(_seed(rng), fonts)
+    for number, (character, picture) in enumerate(islice(stream, count)):
+        pictures[number], labels[number] = picture, ALPHABET.index(character)
     return pictures, labels
 
 
@@ -188,8 +137,10 @@ def render_non_characters(
     count: int, rng: np.random.Generator, fonts: tuple[TrueTypeFont, ...] = ()
 ) -> Pictures:
     """Cut-outs of random plates that show no character, float32 (count, 28, 28)."""
-    pictures: list[npt.NDArray[np.float32]] = []
-    while len(pictures) < count:
-        layout = LAYOUTS[rng.integers(len(LAYOUTS))]
-        pictures += non_characters_of(render_plate(layout, random_font(rng, fonts), rng), rng)
-    return np.array(pictures[:count], np.float32).reshape(-1, 28, 28)
+    plates = random_plates(_seed(rng), fonts)
+    stream = chain.from_iterable(non_characters_of(plate, rng) for plate, rng in plates)
+    return np.array(list(islice(stream, count)), np.float32).reshape(-1, 28, 28)
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**63))

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lpr_core.geometry import Box, Quad, as_quad, bounding_box, transform_points
-from model_training.glyphs import Font, random_die
-from model_training.plates import LAYOUT_BY_NAME, Canvas, RenderedPlate, draw_words, render_plate
+from lpr_core.geometry import Box, Matrix, Quad, as_quad, bounding_box, transform_points
+from model_training.glyphs import Font, TrueTypeFont, random_die, random_font
+from model_training.layers import (
+    Layer,
+    Outline,
+    Pixels,
+    Shade,
+    fill,
+    glow,
+    lay,
+    perspective,
+    project,
+)
+from model_training.layouts import LAYOUT_BY_NAME, LAYOUTS, Layout
+from model_training.lettering import draw_badge, random_lettering, shop_sign
+from model_training.plates import RenderedPlate, render_plate
 from model_training.wear import clouds, light, photograph, weather_plate
-
-Outline = Sequence[tuple[float, float]]
-Shade = Sequence[float] | npt.NDArray[np.float64]
-"""RGB, 0 to 255."""
 
 CAR_WIDTH, CAR_HEIGHT = 1750, 1450
 """Millimetres."""
 
-HALF = 0.5
-"""Corners count the edges of pixels, warps count their centres."""
+LAMP_LEFT, LAMP_TOP = 180, 790
+"""Middle of the left lamp of every car, millimetres."""
+
+HORIZON = 0.36
+"""Where the road ends, in shares of the picture's height, give or take."""
+
+EYE_ABOVE_PLATE = 900
+"""How much higher than a plate the camera stands, millimetres."""
+
+SMALLEST_PLATE, LARGEST_PLATE = 20, 0.5
+"""Width of a plate in random pictures: pixels, and share of the picture's width."""
+
+SMALL = 80
+"""Pixels of width below which a plate is drawn larger than it is seen, and shrunk."""
 
 CAR_COLOURS = (
     (205, 205, 208),
@@ -35,8 +57,6 @@ CAR_COLOURS = (
     (170, 150, 110),
     (70, 110, 160),
 )
-SHOP_WORDS = ("CAFE", "BANK", "HOTEL", "BAKERY", "PARKING", "TAXI", "PIZZA 24", "SALE", "EXIT 7")
-BADGES = ("GLX", "TDI", "16V", "HYBRID", "SPORT", "4X4")
 
 
 @dataclass(frozen=True)
@@ -67,14 +87,17 @@ class ScenePlan:
     Attributes:
         cars: from far to near.
         size: width and height in pixels.
-        night: dark, with the cars lit by headlamps.
+        night: dark, with the cars lit by headlamps, and some other places.
         wear: of the plates and the photograph, 0 to 1.
+        lettering: how many signs and the like stand around that are no plates; with any, there
+            may be some on the cars too.
     """
 
     cars: tuple[CarPlan, ...]
     size: tuple[int, int] = (1200, 800)
     night: bool = False
     wear: float = 0.5
+    lettering: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +114,13 @@ class ScenePlate:
     quad: Quad
     characters: tuple[Box, ...]
 
+    @classmethod
+    def after(cls, plate: RenderedPlate, matrix: Matrix) -> ScenePlate:
+        """A plate as a transform of its pixels to those of the scene shows it."""
+        height, width = plate.pixels.shape[:2]
+        boxes = (bounding_box(project(truth.box, matrix)) for truth in plate.characters)
+        return cls(plate, project(Box(0, 0, width, height), matrix), tuple(boxes))
+
     @property
     def box(self) -> Box:
         """The smallest upright box around the plate."""
@@ -99,22 +129,79 @@ class ScenePlate:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A street picture, RGB uint8 (height, width, 3), and the plates in it."""
+    """A picture and the plates in it.
+
+    Attributes:
+        pixels: uint8, RGB (height, width, 3), or grey (height, width) where grey was asked for.
+        plates: all that are in it.
+    """
 
     pixels: npt.NDArray[np.uint8]
     plates: tuple[ScenePlate, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """Something to put into a scene: RGB float32 (h, w, 3) and coverage float32 (h, w)."""
+def random_scene(
+    rng: np.random.Generator,
+    fonts: tuple[TrueTypeFont, ...] = (),
+    layouts: Sequence[Layout] = LAYOUTS,
+    size: tuple[int, int] = (800, 600),
+) -> Scene:
+    """A street with up to four cars and much lettering that is no plate.
 
-    pixels: Canvas
-    alpha: npt.NDArray[np.float32]
+    Args:
+        rng: decides everything.
+        fonts: TrueType fonts to use beside random dies.
+        layouts: of the plates, all from LAYOUTS.
+        size: width and height in pixels.
+    """
+    return render_scene(random_plan(rng, layouts, size), random_font(rng, fonts), rng)
+
+
+def random_plan(
+    rng: np.random.Generator, layouts: Sequence[Layout], size: tuple[int, int]
+) -> ScenePlan:
+    """What a random scene shows: see `random_scene`.
+
+    Plates are SMALLEST_PLATE to LARGEST_PLATE wide, but no wider than 0.7 of the picture's height,
+    and all of each is in the picture; no car is much wider than it.
+    """
+    width, height = size
+    roll = rng.normal(0, 3) if rng.random() < 0.85 else rng.uniform(-45, 45)
+    cars = []
+    for _ in range(rng.choice(5, p=(0.1, 0.35, 0.3, 0.15, 0.1))):
+        layout = layouts[int(rng.integers(len(layouts)))]
+        share = min(LARGEST_PLATE, 0.7 * height / width, 1.8 * layout.size[0] / CAR_WIDTH)
+        widest = max(SMALLEST_PLATE, share * width)
+        plate_width = float(np.exp(rng.uniform(np.log(SMALLEST_PLATE), np.log(widest))))
+        # On the road, and as far below the horizon as its size says that it is near.
+        low = HORIZON + EYE_ABOVE_PLATE * plate_width / layout.size[0] / height
+        place = rng.uniform(0, 1), low * rng.uniform(0.95, 1.1)
+        across, down = abs(np.cos(np.radians(roll))), abs(np.sin(np.radians(roll)))
+        sides = plate_width, plate_width * layout.size[1] / layout.size[0]
+        reach = np.array([(across, down), (down, across)]) @ sides * 0.6 / size
+        x, y = np.clip(place, reach, 1 - reach)
+        car = CarPlan(
+            layout.name,
+            plate_width,
+            (float(x), float(y)),
+            rear=bool(rng.random() < 0.6),
+            yaw=float(np.clip(rng.normal(0, 0.08), -0.25, 0.25)),
+            roll=float(roll + rng.normal(0, 1)),
+        )
+        cars.append(car)
+    return ScenePlan(
+        tuple(sorted(cars, key=lambda car: car.centre[1])),
+        size,
+        night=bool(rng.random() < 0.2),
+        wear=float(rng.uniform(0, 1)),
+        lettering=int(rng.integers(0, 8)),
+    )
 
 
 def render_scene(plan: ScenePlan, font: Font, rng: np.random.Generator) -> Scene:
     """Draw a street, put the cars on it, and photograph it.
+
+    A car that would hide the plate of one before it is left out.
 
     Args:
         plan: what to show.
@@ -122,30 +209,32 @@ def render_scene(plan: ScenePlan, font: Font, rng: np.random.Generator) -> Scene
         rng: decides everything the plan leaves open.
     """
     canvas = _street(plan.size, rng)
+    _put_signs(canvas, plan.lettering, rng)
     plates: list[ScenePlate] = []
+    lamps: list[tuple[tuple[float, float], float, bool]] = []
     lit = np.full(canvas.shape[:2], 0.16 if plan.night else 1.0, np.float32)
     for car in plan.cars:
-        scale = car.plate_width / LAYOUT_BY_NAME[car.layout].size[0]
-        layer, plate, place = _car(car, scale, plan.wear, font, rng)
+        layer, plate, place = draw_car(car, plan.wear, font, rng, plan.lettering > 0)
         matrix = _placement(car, layer, place, plan.size)
+        if any(_covers(layer, matrix, earlier.quad) for earlier in plates):
+            continue
         _put(canvas, layer, matrix, rng)
-        quad = _seen(place, matrix)
-        shrink = place.width / plate.pixels.shape[1]
-        boxes = (
-            Box(
-                place.x + truth.box.x * shrink,
-                place.y + truth.box.y * shrink,
-                truth.box.width * shrink,
-                truth.box.height * shrink,
-            )
-            for truth in plate.characters
-        )
-        seen = tuple(bounding_box(_seen(box, matrix)) for box in boxes)
-        plates.append(ScenePlate(plate, quad, seen))
+        height, width = plate.pixels.shape[:2]
+        drawn = perspective(Box(0, 0, width, height).corners, place.corners)
+        plates.append(ScenePlate.after(plate, matrix @ drawn))
         if plan.night:
-            _light_up(lit, quad)
+            _light_up(lit, plates[-1].box)
+            scale = layer.box.width / CAR_WIDTH
+            ends = [(x * scale, LAMP_TOP * scale) for x in (LAMP_LEFT, CAR_WIDTH - LAMP_LEFT)]
+            lamps += [(end, car.plate_width, car.rear) for end in transform_points(ends, matrix)]
     if plan.night:
-        canvas *= lit[..., None] * np.array([0.95, 0.97, 1.1], np.float32)
+        for _ in range(rng.integers(0, 4)):  # street lamps: not all that is lit is a plate
+            x, y, reach = rng.uniform(0, 1, 3) * (*plan.size, 0.12 * plan.size[0])
+            _light_up(lit, Box(x, y, reach, 0))
+        canvas *= cv2.merge([0.95 * lit, 0.97 * lit, 1.1 * lit])
+        for lamp, plate_width, rear in lamps:
+            colour = (150, 20, 20) if rear else (230, 230, 210)
+            glow(canvas, lamp, plate_width * rng.uniform(0.2, 0.5), colour)
     exposed = light(canvas, rng, 0.6 * plan.wear)
     pixels = photograph(
         exposed, rng, blur=rng.uniform(0.2, 0.4 + 0.5 * plan.wear), noise=1.5 + 5 * plan.wear
@@ -153,13 +242,14 @@ def render_scene(plan: ScenePlan, font: Font, rng: np.random.Generator) -> Scene
     return Scene(pixels, tuple(plates))
 
 
-def _street(size: tuple[int, int], rng: np.random.Generator) -> Canvas:
+def _street(size: tuple[int, int], rng: np.random.Generator) -> Pixels:
     """Sky, houses with shop signs, trees and a road."""
     width, height = size
     horizon = round(height * rng.uniform(0.3, 0.42))
-    sky = np.linspace((120, 165, 215), (215, 225, 235), horizon)[:, None] * rng.uniform(0.75, 1.05)
     canvas = np.zeros((height, width, 3), np.float32)
-    canvas[:horizon] = sky + 12 * clouds((horizon, width), rng)[..., None]
+    zenith, haze = np.multiply(((120, 165, 215), (215, 225, 235)), rng.uniform(0.75, 1.05))
+    fill(canvas, Box(0, 0, width, horizon).corners, zenith, haze)
+    _mottle(canvas[:horizon], 12, rng)
     x = -rng.uniform(0, 100)
     while x < width:
         house = rng.uniform(140, 320)
@@ -170,9 +260,10 @@ def _street(size: tuple[int, int], rng: np.random.Generator) -> Canvas:
         _tree(canvas, rng.uniform(0, width), horizon, rng)
     pavement = round(height * 0.04)
     canvas[horizon : horizon + pavement] = rng.uniform(150, 180)
-    road = canvas[horizon + pavement :]
-    road[:] = rng.uniform(85, 120) + np.linspace(8, -8, len(road))[:, None, None]
-    road += (6 * clouds(road.shape[:2], rng, 12))[..., None]
+    tar = rng.uniform(85, 120)
+    road = Box(0, horizon + pavement, width, height - horizon - pavement)
+    fill(canvas, road.corners, [tar + 8] * 3, [tar - 8] * 3)
+    _mottle(canvas[horizon + pavement :], 6, rng, 12)
     vanishing = rng.uniform(0.3, 0.7) * width, horizon - 0.1 * height
     for lane in np.arange(-2.5, 2.5) + rng.uniform(0, 1):
         near = vanishing[0] + 0.7 * lane * width
@@ -180,34 +271,50 @@ def _street(size: tuple[int, int], rng: np.random.Generator) -> Canvas:
         far = vanishing[0] + share * (near - vanishing[0])
         top, foot = horizon + pavement, height
         line = [(far, top), (far + 34 * share, top), (near + 34, foot), (near, foot)]
-        _fill(canvas, line, (200, 200, 196))
-    canvas += 3 * rng.standard_normal(canvas.shape, dtype=np.float32)
+        fill(canvas, line, (200, 200, 196))
     return np.ascontiguousarray(cv2.GaussianBlur(canvas, (0, 0), 0.8))
 
 
-def _house(canvas: Canvas, box: Box, rng: np.random.Generator) -> None:
+def _mottle(canvas: Pixels, strength: float, rng: np.random.Generator, cells: int = 5) -> None:
+    """Make a flat surface uneven, in place, by some grey levels."""
+    uneven = strength * clouds(canvas.shape[:2], rng, cells)
+    cv2.add(canvas, cv2.merge([uneven, uneven, uneven]), dst=canvas)
+
+
+def _house(canvas: Pixels, box: Box, rng: np.random.Generator) -> None:
     wall = rng.uniform(90, 210) + rng.normal(0, 18, 3)
-    _fill(canvas, box.corners, wall, wall * 0.85)
+    fill(canvas, box.corners, wall, wall * 0.85)
     column, row = rng.uniform(34, 56), rng.uniform(44, 66)
     for y in np.arange(box.y + 14, box.bottom - 1.7 * row, row):
         for x in np.arange(box.x + 12, box.right - 0.7 * column, column):
             glass = rng.uniform(45, 120) + np.array([0, 6, 14])
-            _fill(canvas, Box(x, y, 0.55 * column, 0.6 * row).corners, glass * 1.2, glass * 0.7)
+            fill(canvas, Box(x, y, 0.55 * column, 0.6 * row).corners, glass * 1.2, glass * 0.7)
     if rng.random() < 0.2:
         sign = Box(box.x + 0.12 * box.width, box.bottom - 1.1 * row, 0.7 * box.width, 0.6 * row)
-        board, ink = (
-            ((30, 40, 60), (240, 240, 230))
-            if rng.random() < 0.5
-            else ((230, 226, 214), (150, 30, 30))
-        )
-        _fill(canvas, sign.corners, board)
-        inner = Box(sign.x + 6, sign.y + 0.2 * sign.height, sign.width - 12, 0.6 * sign.height)
-        draw_words(canvas, str(rng.choice(SHOP_WORDS)), random_die(rng), inner, ink)
+        board = shop_sign(round(sign.height), random_die(rng), rng)
+        lay(canvas, board, perspective(board.box.corners, sign.corners))
 
 
-def _tree(canvas: Canvas, x: float, ground: float, rng: np.random.Generator) -> None:
+def _put_signs(canvas: Pixels, number: int, rng: np.random.Generator) -> None:
+    """Signs and banners along the street, some on poles, and now and then words on the road."""
+    height, width = canvas.shape[:2]
+    for _ in range(number):
+        tall = round(np.exp(rng.uniform(np.log(8), np.log(0.12 * height))))
+        layer = random_lettering(2 * tall, random_die(rng), rng)
+        on_the_road = rng.random() < 0.15
+        y = rng.uniform(*((HORIZON, 0.9) if on_the_road else (0.05, HORIZON))) * height
+        box = Box(rng.uniform(-0.05, 0.95) * width, y, layer.box.width / 2, tall)
+        if rng.random() < 0.5 and not on_the_road:
+            foot = max(HORIZON * height, box.bottom) + rng.uniform(1, 3) * tall
+            post = Box(box.x + 0.47 * box.width, y, max(2, 0.08 * tall), foot - y)
+            fill(canvas, post.corners, (130, 132, 134), (90, 92, 94))
+        slant = rng.normal(0, 0.06 * tall, (4, 2))
+        lay(canvas, layer, perspective(layer.box.corners, as_quad(np.array(box.corners) + slant)))
+
+
+def _tree(canvas: Pixels, x: float, ground: float, rng: np.random.Generator) -> None:
     trunk = Box(x - 6, ground * 0.5, 12, ground * 0.6)
-    _fill(canvas, trunk.corners, (70, 58, 48))
+    fill(canvas, trunk.corners, (70, 58, 48))
     for _ in range(90):
         leaf = rng.normal((x, ground * 0.4), (0.11 * ground + 18, 0.12 * ground))
         green = np.array([60, 95, 48]) * rng.uniform(0.5, 1.3)
@@ -215,28 +322,77 @@ def _tree(canvas: Canvas, x: float, ground: float, rng: np.random.Generator) -> 
         cv2.circle(canvas, leaf.astype(int).tolist(), radius, green.tolist(), -1, cv2.LINE_AA)
 
 
-def _car(
-    plan: CarPlan, scale: float, wear: float, font: Font, rng: np.random.Generator
+def draw_car(
+    plan: CarPlan, wear: float, font: Font, rng: np.random.Generator, lettered: bool = False
 ) -> tuple[Layer, RenderedPlate, Box]:
-    """A car seen straight on, with its plate and the plate's box in the layer's pixels."""
+    """A car seen straight on, with its plate and the plate's box in the layer's pixels.
+
+    Args:
+        plan: its layout, size and side; where it stands changes nothing here.
+        wear: of the plate, 0 to 1.
+        font: of the plate.
+        rng: decides colours, shape and text.
+        lettered: it may bear stickers and the like.
+    """
     layout = LAYOUT_BY_NAME[plan.layout]
-    size = round(CAR_HEIGHT * scale), round(CAR_WIDTH * scale)
-    layer = Layer(np.zeros((*size, 3), np.float32), np.zeros(size, np.float32))
+    scale = plan.plate_width * (2 if plan.plate_width < SMALL else 1) / layout.size[0]
+    layer = Layer.clear(round(CAR_WIDTH * scale), round(CAR_HEIGHT * scale))
     body = np.clip(CAR_COLOURS[rng.integers(len(CAR_COLOURS))] + rng.normal(0, 8, 3), 15, 235)
+    part = partial(_part, layer, scale)
+    _draw_body(part, body, plan.rear, rng)
+    width, height = layout.size
+    middle = 860 if plan.rear and rng.random() < 0.6 else 1150
+    left, top = (CAR_WIDTH - width) / 2, middle - height / 2
+    rim = rng.uniform(25, 60)
+    part(
+        [
+            (left - 2 * rim, top - rim),
+            (left + width + 2 * rim, top - rim),
+            (left + width + rim, top + height + rim),
+            (left - rim, top + height + rim),
+        ],
+        body * 0.45,
+        body * 0.7,
+        1,
+    )
+    badge = Box(1330 * scale, 930 * scale, 170 * scale, 50 * scale)
+    draw_badge(layer, badge, random_die(rng), rng)
+    if lettered and rng.random() < 0.4:
+        _put_stickers(layer, scale, rng)
 
-    def part(
-        points: Outline,
-        top: Shade,
-        bottom: Shade | None = None,
-        rounds: int = 2,
-        both: bool = False,
-    ) -> None:
-        """Paint an outline given in millimetres; `both`: and its mirror image."""
-        outlines = [points, [(CAR_WIDTH - x, y) for x, y in points]] if both else [points]
-        for outline in outlines:
-            scaled = [(x * scale, y * scale) for x, y in _smooth(outline, rounds)]
-            _fill(layer.pixels, scaled, top, bottom, layer.alpha)
+    # Drawn at least twice as large as seen, so that shrinking smooths it.
+    plate = render_plate(layout, font, rng, max(1.0, 2 * scale))
+    worn = weather_plate(plate.pixels, rng, wear)
+    place = Box(
+        round(left * scale), round(top * scale), round(width * scale), round(height * scale)
+    )
+    seen = cv2.resize(worn, (int(place.width), int(place.height)), interpolation=cv2.INTER_AREA)
+    x, y = int(place.x), int(place.y)
+    layer.pixels[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
+    _mottle(layer.pixels, 5, rng, 8)
+    return layer, plate, place
 
+
+def _part(
+    layer: Layer,
+    scale: float,
+    points: Outline,
+    top: Shade,
+    bottom: Shade | None = None,
+    rounds: int = 2,
+    both: bool = False,
+) -> None:
+    """Paint an outline given in millimetres; `both`: and its mirror image."""
+    outlines = [points, [(CAR_WIDTH - x, y) for x, y in points]] if both else [points]
+    for outline in outlines:
+        scaled = [(x * scale, y * scale) for x, y in _smooth(outline, rounds)]
+        fill(layer.pixels, scaled, top, bottom, layer.alpha)
+
+
+def _draw_body(
+    part: Callable[..., None], body: npt.NDArray[np.float64], rear: bool, rng: np.random.Generator
+) -> None:
+    """All of a car but its plate, in its colour, from behind or from the front; see `_part`."""
     part([(110, 1000), (370, 1000), (370, 1440), (110, 1440)], (24, 24, 26), both=True)
     roof = rng.uniform(160, 380)  # small for a van
     part(
@@ -269,7 +425,7 @@ def _car(
         0,
     )
     part([(60, 640), (1690, 640), (1690, 650), (60, 650)], body * 1.3, rounds=0)
-    if plan.rear:
+    if rear:
         part(
             [(40, 690), (310, 700), (335, 780), (290, 880), (50, 900)],
             (190, 24, 28),
@@ -296,95 +452,58 @@ def _car(
     )
     part([(850, 660), (900, 660), (900, 710), (850, 710)], (190, 192, 196), (110, 112, 116))
 
-    width, height = layout.size
-    middle = 860 if plan.rear and rng.random() < 0.6 else 1150
-    left, top = (CAR_WIDTH - width) / 2, middle - height / 2
-    rim = rng.uniform(25, 60)
-    part(
-        [
-            (left - 2 * rim, top - rim),
-            (left + width + 2 * rim, top - rim),
-            (left + width + rim, top + height + rim),
-            (left - rim, top + height + rim),
-        ],
-        body * 0.45,
-        body * 0.7,
-        1,
-    )
-    badge = Box(1330 * scale, 930 * scale, 170 * scale, 50 * scale)
-    draw_words(layer.pixels, str(rng.choice(BADGES)), random_die(rng), badge, (210, 212, 216))
 
-    # Drawn at least twice as large as seen, so that shrinking smooths it.
-    plate = render_plate(layout, font, rng, max(1.0, 2 * scale))
-    worn = weather_plate(plate.pixels, rng, wear)
-    place = Box(
-        round(left * scale), round(top * scale), round(width * scale), round(height * scale)
-    )
-    seen = cv2.resize(worn, (int(place.width), int(place.height)), interpolation=cv2.INTER_AREA)
-    x, y = int(place.x), int(place.y)
-    layer.pixels[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
-    layer.pixels[:] += (5 * clouds(size, rng, 8))[..., None]
-    return layer, plate, place
+def _put_stickers(layer: Layer, scale: float, rng: np.random.Generator) -> None:
+    """Lettering on the body and the window of a car, above where plates are, or on its roof."""
+    for _ in range(rng.integers(1, 4)):
+        tall = rng.uniform(50, 160) * scale
+        sticker = random_lettering(max(8, round(tall)), random_die(rng), rng)
+        wide = min(sticker.box.width, 700 * scale)
+        x, y = rng.uniform(250, 900) * scale, rng.uniform(30, 560) * scale
+        place = Box(x, y, wide, min(tall, 730 * scale - y))
+        lay(layer.pixels, sticker, perspective(sticker.box.corners, place.corners))
 
 
-def _placement(
-    car: CarPlan, layer: Layer, place: Box, size: tuple[int, int]
-) -> npt.NDArray[np.float64]:
+def _placement(car: CarPlan, layer: Layer, place: Box, size: tuple[int, int]) -> Matrix:
     """The transform of layer pixels to scene pixels that brings the plate to its centre."""
-    height, width = layer.alpha.shape
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    centre = np.array([place.x + place.width / 2, place.y + place.height / 2])
-    moved = corners - centre
+    moved = np.array(layer.box.corners, np.float64)
+    moved -= place.x + place.width / 2, place.y + place.height / 2
+    moved *= car.plate_width / place.width
     sides = np.array([1 + car.yaw, 1 - car.yaw, 1 - car.yaw, 1 + car.yaw])
     moved *= sides[:, None] * (1 - 0.8 * abs(car.yaw), 1)
     angle = np.radians(car.roll)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     target = moved @ turn.T + np.multiply(car.centre, size)
-    matrix = cv2.getPerspectiveTransform(
-        (corners - HALF).astype(np.float32), (target - HALF).astype(np.float32)
-    )
-    return np.asarray(matrix, np.float64)
+    return perspective(layer.box.corners, as_quad(target))
 
 
-def _seen(box: Box, matrix: npt.NDArray[np.float64]) -> Quad:
-    """Where a box of the layer lies in the scene."""
-    centres = transform_points(((x - HALF, y - HALF) for x, y in box.corners), matrix)
-    return as_quad(np.array(centres) + HALF)
+def _covers(layer: Layer, matrix: Matrix, quad: Quad) -> bool:
+    """Whether a layer hides some of what lies within a quad of the scene, going by some points."""
+    grid = Box(0, 0, 32, 16)
+    seen = cv2.warpPerspective(layer.alpha, perspective(quad, grid.corners) @ matrix, (32, 16))
+    return bool(seen.max() > 0)
 
 
-def _put(
-    canvas: Canvas, layer: Layer, matrix: npt.NDArray[np.float64], rng: np.random.Generator
-) -> None:
+def _put(canvas: Pixels, layer: Layer, matrix: Matrix, rng: np.random.Generator) -> None:
     """Lay a car over the scene, with its shadow on the road."""
     height, width = layer.alpha.shape
-    size = canvas.shape[1], canvas.shape[0]
-    ground = transform_points(
-        [
-            (-0.04 * width, 0.9 * height),
-            (1.04 * width, 0.9 * height),
-            (1.02 * width, 1.05 * height),
-            (-0.02 * width, 1.05 * height),
-        ],
-        matrix,
-    )
-    shadow = np.zeros(canvas.shape[:2], np.float32)
-    cv2.fillPoly(shadow, [np.array(ground).astype(np.int32)], rng.uniform(0.5, 0.7))
-    canvas *= 1 - cv2.GaussianBlur(shadow, (0, 0), 0.03 * width)[..., None]
-    alpha = cv2.warpPerspective(layer.alpha, matrix, size)[..., None]
-    pixels = cv2.warpPerspective(
-        layer.pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    canvas += alpha * (pixels - canvas)
+    tall = 0.15 * height
+    shadow = Layer.clear(round(1.2 * width), round(3 * tall))
+    x, y = 0.06 * width, tall
+    fill(shadow.pixels, Box(x, y, 1.08 * width, tall).corners, (0, 0, 0), alpha=shadow.alpha)
+    darkness = rng.uniform(0.5, 0.7) * cv2.GaussianBlur(shadow.alpha, (0, 0), 0.03 * width)
+    soft = Layer(shadow.pixels, np.asarray(darkness, np.float32))
+    moved = np.array([[1, 0, -0.1 * width], [0, 1, 0.9 * height - y], [0, 0, 1]])
+    lay(canvas, soft, matrix @ moved)
+    lay(canvas, layer, matrix)
 
 
-def _light_up(lit: npt.NDArray[np.float32], quad: Quad) -> None:
-    """The pool of light of someone's headlamps around a plate."""
-    box = bounding_box(quad)
-    y, x = np.indices(lit.shape, np.float32)
-    distance = ((x - box.x - box.width / 2) / (2.2 * box.width)) ** 2 + (
-        (y - box.y - box.height / 2) / (1.4 * box.width)
-    ) ** 2
-    np.maximum(lit, 0.85 * np.exp(-distance), out=lit)
+def _light_up(lit: npt.NDArray[np.float32], box: Box) -> None:
+    """The pool of light of someone's headlamps or a street lamp around a box."""
+    height, width = lit.shape
+    x = (np.arange(width, dtype=np.float32) - box.x - box.width / 2) / (2.2 * box.width)
+    y = (np.arange(height, dtype=np.float32) - box.y - box.height / 2) / (1.4 * box.width)
+    np.maximum(lit, np.exp(-(y**2))[:, None] * (0.85 * np.exp(-(x**2))), out=lit)
 
 
 def _smooth(points: Outline, rounds: int) -> Outline:
@@ -395,26 +514,3 @@ def _smooth(points: Outline, rounds: int) -> Outline:
         cut = np.stack([0.8 * outline + 0.2 * following, 0.2 * outline + 0.8 * following], axis=1)
         outline = cut.reshape(-1, 2)
     return [(float(x), float(y)) for x, y in outline]
-
-
-def _fill(
-    canvas: Canvas,
-    outline: Outline,
-    top: Shade,
-    bottom: Shade | None = None,
-    alpha: npt.NDArray[np.float32] | None = None,
-) -> None:
-    """Fill an outline with a colour, or with a slope of two from its top to its bottom."""
-    points = np.array(outline)
-    y0, y1 = max(0, int(points[:, 1].min())), min(len(canvas), int(points[:, 1].max()) + 2)
-    if y1 <= y0:
-        return
-    mask = np.zeros((y1 - y0, canvas.shape[1]), np.uint8)
-    shifted = np.round((points - (0, y0)) * 16).astype(np.int32)
-    cv2.fillPoly(mask, [shifted], 255, cv2.LINE_AA, 4)
-    cover = mask.astype(np.float32) / 255
-    shades = np.linspace(top, top if bottom is None else bottom, y1 - y0, dtype=np.float32)
-    band = canvas[y0:y1]
-    band += cover[..., None] * (shades[:, None] - band)
-    if alpha is not None:
-        np.maximum(alpha[y0:y1], cover, out=alpha[y0:y1])

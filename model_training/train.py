@@ -458,25 +458,26 @@ def main(argv: Sequence[str]) -> int:
     characters = commands.add_parser(
         "characters",
         help="the character CNN",
-        description="What is left out is as in the recipe of the architecture's source.",
+        description="What is left out is as in the recipe of the architecture's source, given "
+        "with each option.",
     )
     add = characters.add_argument
     add_data_options(characters)
     add("--output", type=Path, required=True, metavar="DIR", help="gets the model and its history")
     add("--resume", action="store_true", help="go on with the training that DIR holds")
     add("--architecture", choices=ARCHITECTURES, default="three_conv_bn", help="%(default)s")
-    add("--filters", type=positive, nargs="+", metavar="N", help="of each convolution")
-    add("--dense", type=positive, nargs="+", metavar="N", help="units of each hidden layer")
-    add("--dropout", type=_share, metavar="P", help="share of units dropped in training")
-    add("--learning-rate", type=float, metavar="RATE", help="of Adam")
+    add("--filters", type=positive, nargs="+", metavar="N", help=_own("filters"))
+    add("--dense", type=positive, nargs="+", metavar="N", help=_own("dense"))
+    add("--dropout", type=_share, metavar="P", help=_own("dropout"))
+    add("--learning-rate", type=_rate, metavar="RATE", help=_own("learning_rate"))
     add(
         "--schedule",
         choices=("constant", "cosine"),
         default="constant",
         help="of the rate (%(default)s)",
     )
-    add("--epochs", type=positive, metavar="N", help="passes over the data")
-    add("--batch-size", type=positive, metavar="N", help="pictures a step")
+    add("--epochs", type=positive, metavar="N", help=_own("epochs"))
+    add("--batch-size", type=positive, metavar="N", help=_own("batch_size"))
     add_augment_option(characters)
     add(
         "--select-by",
@@ -491,6 +492,15 @@ def main(argv: Sequence[str]) -> int:
         print(f"platebeam train: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _own(name: str) -> str:
+    """What the architectures have of their own for an option."""
+    own = {key: getattr(architecture, name) for key, architecture in ARCHITECTURES.items()}
+    values = (value if isinstance(value, tuple) else (value,) for value in own.values())
+    return "; ".join(
+        f"{key}: {' '.join(map(str, value))}" for key, value in zip(own, values, strict=True)
+    )
 
 
 def train_characters(options: argparse.Namespace, command: str) -> None:
@@ -633,6 +643,13 @@ def positive(value: str) -> int:
     number = int(value)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return number
+
+
+def _rate(value: str) -> float:
+    number = float(value)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
     return number
 
 

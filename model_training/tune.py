@@ -138,18 +138,20 @@ def plot_trials(rows: Sequence[dict[str, float | str]], path: Path) -> None:
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    searched = (*INTEGERS, DROPOUT[0], LEARNING_RATE[0])
+    searched = {name: value[:2] for name, value in INTEGERS.items()}
+    searched |= {DROPOUT[0]: DROPOUT[1:3], LEARNING_RATE[0]: LEARNING_RATE[1:]}
     figure = Figure(figsize=(14, 3.2), layout="constrained")
     panels = figure.subplots(1, len(searched), sharey=True)
-    for axes, name in zip(panels, searched, strict=True):
+    for axes, (name, ends) in zip(panels, searched.items(), strict=True):
         points = axes.scatter(
             [row[name] for row in rows],
             [row[OBJECTIVE] for row in rows],
             c=[row["val_loss"] for row in rows],
             norm=LogNorm(),
             cmap="viridis_r",
+            clip_on=False,
         )
-        axes.set(xlabel=name, xscale="log" if name == LEARNING_RATE[0] else "linear")
+        axes.set(xlabel=name, xscale="log" if name == LEARNING_RATE[0] else "linear", xlim=ends)
     panels[0].set_ylabel("validation accuracy")
     figure.colorbar(points, ax=panels, label="validation loss")
     figure.savefig(path, dpi=120)

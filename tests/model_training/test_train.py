@@ -168,7 +168,8 @@ def test_what_cannot_work_is_said_before_any_work(options, message, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    "options", [("--epochs", "0"), ("--batch-size", "0"), ("--dropout", "1"), ("--seed", "-1")]
+    "options",
+    [("--epochs", "0"), ("--batch-size", "0"), ("--dropout", "1"), ("--learning-rate", "0")],
 )
 def test_numbers_out_of_range_are_refused_by_name(options, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
