@@ -118,9 +118,10 @@ def load_characters(folder: Path) -> CharacterSet:
 
     Raises:
         FileNotFoundError: there is no folder of a character in it.
+        OSError: it, or one of these folders, cannot be read.
     """
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    if not any(path.name in ALPHABET for path in classes):
+    if not any(path.name in tuple(ALPHABET) for path in classes):
         raise FileNotFoundError(f"{folder} has no folders named by the characters 0-9, A-Z")
     refused: list[Refused] = []
     greys: list[tuple[Path, Grey]] = []
@@ -213,8 +214,11 @@ def tighten(picture: Grey) -> Ink:
 
 def _files(classes: list[Path], refused: list[Refused]) -> Iterator[Path]:
     for folder in classes:
-        if folder.name in ALPHABET and len(folder.name) == 1:
-            yield from sorted(path for path in folder.iterdir() if path.is_file())
-        else:
-            reason = f"folder {folder.name!r} is no class"
-            refused.extend(Refused(path, reason) for path in sorted(folder.rglob("*.*")))
+        chosen: set[Path] = set()
+        if folder.name in tuple(ALPHABET):
+            chosen = {path for path in folder.iterdir() if path.is_file()}
+            yield from sorted(chosen)
+        for path in sorted(folder.rglob("*")):
+            if path not in chosen and path.is_file():
+                place = str(path.parent.relative_to(folder.parent))
+                refused.append(Refused(path, f"folder {place!r} is no class"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def load_keras(path: Path) -> keras.Model:
 
     try:
         network = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         reason = "its archive is damaged" if "File not found" in str(error) else _first_line(error)
         raise ModelError(f"{path} is no Keras model: {reason}") from None
     shapes = network.input_shape, network.output_shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lpr_core.geometry import Box, as_quad, bounding_box, transform_points
-from model_training.artwork import Rgb, blend, rounded_rectangle
+from model_training.artwork import Rgb, blend
 from model_training.layers import HALF, perspective
 from model_training.plates import RenderedPlate
 from model_training.scenes import Scene, ScenePlate
@@ -81,7 +82,8 @@ def close_up(
     seen_height = max(height / zoom, min(height, max(HEIGHTS[0], SMALL[0] / detail)))
 
     face = _downsized(plate, seen_height, grey, rng)
-    panel, place = _mount(weather_plate(face, rng, amount, _clear(plate, face)), rng)
+    cover = np.asarray(cv2.resize(plate.alpha, face.shape[1::-1]), np.float32)
+    panel, place = _mount(weather_plate(face, rng, amount, _clear(plate, face)), cover, rng)
     dark = rng.random() < 0.15
     if dark:
         panel = night(panel, place, rng)
@@ -168,8 +170,13 @@ def _middle(box: Box) -> int:
     return int(box.x + box.width / 2)
 
 
-def _mount(face: Pixels, rng: np.random.Generator) -> tuple[Pixels, Box]:
-    """A plate on a bumper, a tailgate or in a recess, in a holder or without, and where it is."""
+def _mount(
+    face: Pixels, cover: npt.NDArray[np.float32], rng: np.random.Generator
+) -> tuple[Pixels, Box]:
+    """A plate on a bumper, a tailgate or in a recess, in a holder or without, and where it is.
+
+    `cover` (height, width) is 0 beyond the plate's rounded corners and 1 on it.
+    """
     height, width = face.shape[:2]
     side = round(SURROUND * height)
     shape = (height + 2 * side, width + 2 * side)
@@ -189,8 +196,7 @@ def _mount(face: Pixels, rng: np.random.Generator) -> tuple[Pixels, Box]:
         _holder(pixels, place, rng)
     _shadow_of_plate(pixels, place, rng)
     inside = pixels[side : side + height, side : side + width]
-    covered = rounded_rectangle(height, width, round(rng.uniform(0.03, 0.1) * height))
-    inside += planes(covered, pixels) * (face - inside)
+    inside += planes(cover, pixels) * (face - inside)
     return pixels, place
 
 
@@ -335,7 +341,7 @@ def _shoot(
     """
     stroke = 0.13 * detail
     least = float(np.interp(detail, SMALL, LEAST_SPREAD))
-    contrast = max(1 - rng.uniform(0, 0.95) * np.sqrt(amount), least / max(spread, least))
+    contrast = max(1 - rng.uniform(0, 0.95) * math.sqrt(amount), least / max(spread, least))
     return photograph(
         picture,
         rng,

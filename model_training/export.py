@@ -32,7 +32,7 @@ from model_training.classifiers import (
     load_keras,
 )
 from model_training.evaluate import TABLE_HEAD, Evaluation, evaluate_characters, load_held_out
-from model_training.train import TRAINING_FILE, VALIDATION_FILE
+from model_training.train import GENERATOR_LICENCE, TRAINING_FILE, VALIDATION_FILE
 
 if TYPE_CHECKING:
     import keras
@@ -287,6 +287,18 @@ def model_card(
     )
 
 
+def licence_of(data: Sequence[Mapping[str, Any]]) -> str:
+    """The licence of weights by those of the pictures they were trained on, where nobody says.
+
+    Args:
+        data: what training recorded of each set.
+    """
+    licences = sorted({item["licence"] for item in data} - {GENERATOR_LICENCE})
+    if len(licences) > 1:
+        return f"whichever that is of {', '.join(licences)}"
+    return licences[0] if licences else "MIT"
+
+
 def make_bundle(
     trained: TrainedModel,
     *,
@@ -351,7 +363,7 @@ def export(
     name: str = "characters",
     reports: Sequence[Path] = (),
     machine: str = "unknown",
-    licence: str = "MIT",
+    licence: str | None = None,
     command: str = "",
 ) -> None:
     """Export a trained model, and only if what was written does what the trained one does.
@@ -364,7 +376,7 @@ def export(
         name: of the bundle, as all that follow.
         reports: character folders to give figures on in the card.
         machine: what it was trained on, for the card.
-        licence: of the weights.
+        licence: of the weights; None: `licence_of` the pictures.
         command: what exported it, for the card.
 
     Raises:
@@ -383,7 +395,12 @@ def export(
         if form == "bundle":
             made.mkdir()
             files = make_bundle(
-                trained, name=name, reports=sets, machine=machine, licence=licence, command=command
+                trained,
+                name=name,
+                reports=sets,
+                machine=machine,
+                licence=licence or licence_of(trained.record["data"]),
+                command=command,
             )
             for file_name, content in files.items():
                 (made / file_name).write_bytes(content)
@@ -442,7 +459,7 @@ def main(argv: Sequence[str]) -> int:
         help="character folders to give figures on in the card",
     )
     of_bundle.add_argument("--machine", default="unknown", help="what it was trained on")
-    of_bundle.add_argument("--licence", default="MIT", help="of the weights")
+    of_bundle.add_argument("--licence", help="of the weights (by default that of the pictures)")
     options = parser.parse_args(argv)
     try:
         export(

@@ -189,6 +189,7 @@ GB = replace(
         letters="ABCDEFGHJKLMNOPRSTUVWXYZ",
         colours=WHITE_OR_YELLOW,
     ),
+    bands=(Band(("GB", "GB", "UK")),),
     size=(520, 111),
     character_height=0.71,
     gap=(0.13, 0.16),
@@ -328,7 +329,7 @@ EUROPE: tuple[Layout, ...] = (
     replace(
         _eu(
             "ie", "IRL", "Vehicle Registration and Taxation Regulations 1992",
-            "DD-L-DDDDD", "DD-LL-DDDD", "DD-L-DDDD", letters="CDGKLMORSTWXYEHN",
+            "DD-L-DDDDD", "DD-LL-DDDD", "DDD-L-DDDDD", "DDD-LL-DDDD", letters="CDGKLMORSTWXYEHN",
         ),
         words=(
             Words(
@@ -359,11 +360,11 @@ EUROPE: tuple[Layout, ...] = (
         border=1.0, border_colour=RED, bands=(Band(("DK",), chance=0.5),),
     ),
     replace(
-        _eu("fi", "FIN", "Valtioneuvoston asetus 893/2007, 25 §", "LLL-DDD", "LL-DDD", "L-DDD"),
+        _eu("fi", "FIN", "Valtioneuvoston asetus 893/2007, 25 §", "LLL-DDD", "LL-DDD", "LLL-DD"),
         size=(442, 118),
     ),
     replace(
-        _eu("hu", "H", "326/2011. (XII. 28.) Korm. rendelet", "LLL*DDD", "LLL-DDD"),
+        _eu("hu", "H", "326/2011. (XII. 28.) Korm. rendelet", "LLL*DDD", "LLL-DDD", "LL LL-DDD"),
         emblems=(Art("seals", (RED, GREEN, WHITE)),), emblem=0.42,
     ),
     replace(
@@ -394,7 +395,7 @@ EUROPE: tuple[Layout, ...] = (
         _eu("lt", "LT", "Regitra (Lithuanian registry), plates since 2004", "LLL DDD", "LLL*DDD"),
         emblems=(Art("rows", ((130, 190, 130), (240, 220, 120))),), emblem=0.42,
     ),
-    _eu("lv", "LV", "CSDD (Latvian registry), plates since 2004", "LL-DDDD", "LL-DDD", "LL- DD"),
+    _eu("lv", "LV", "CSDD (Latvian registry), plates since 2004", "LL-DDDD", "LL-DDD", "LL-DD"),
     _eu("ee", "EST", "Transpordiamet (Estonian registry), plates since 2004", "DDD LLL"),
     _eu(
         "gr", "GR", "Greek ministry of transport, plates since 2004: letters of both scripts",
@@ -579,7 +580,7 @@ AMERICA_AND_ASIA: tuple[Layout, ...] = (
     ),
     Layout(
         "br-mercosur-two-line", "br", "CONTRAN Resolução 780/2019 (Mercosul)", (200, 170),
-        ("LLL/DLDD",), 0.34, BLACK_ON_WHITE, top=0.21, foot=0.95, fill=0.85,
+        ("LLL/DLDD",), 0.31, BLACK_ON_WHITE, top=0.24, foot=0.95, fill=0.85,
         art=(replace(MERCOSUR_BAR, box=(0.0, 0.0, 1.0, 0.17)),),
         words=(Words(("BRASIL",), (0.3, 0.03, 0.4, 0.12), "bold", (WHITE,)),),
     ),
@@ -591,7 +592,7 @@ AMERICA_AND_ASIA: tuple[Layout, ...] = (
     # Two lines as they must be on motorcycles and may be on cars, one line on long recesses.
     Layout(
         "vn-two-line", "vn", "Circulars 15/2014 and 24/2023/TT-BCA: 190 × 140 mm", (190, 140),
-        ("DD-LD/DDDDD", "DD-LD/DDDD", "DD-LD/DDD.DD", "DDL/DDDD"), 0.38,
+        ("DD-LD/DDDDD", "DD-LD/DDDD", "DD-LD/DDD.DD", "DD-LL/DDD.DD"), 0.38,
         ((WHITE, BLACK), (WHITE, BLACK), (BLUE, WHITE)), top=0.08, foot=0.92, fill=0.92,
         letters="ABCDEFGHKLMNPRSTUVXYZ",
     ),

@@ -117,11 +117,13 @@ def draw_files(folder: Path, count: int, seed: int) -> tuple[list[tuple[Path, st
 
     Raises:
         FileNotFoundError: there are none.
+        OSError: a folder of a character cannot be read.
     """
     files: list[tuple[Path, str | None]] = [
         (path, character)
         for character in ALPHABET
-        for path in sorted((folder / character).glob("*"))
+        if (folder / character).is_dir()
+        for path in sorted((folder / character).iterdir())
         if path.is_file()
     ]
     if not files:
@@ -204,6 +206,8 @@ def main(argv: Sequence[str]) -> int:
         return _refuse("nothing to predict: give either files or --random-from DIR")
     if options.count < 1 or not 1 <= options.top <= len(ALPHABET):
         return _refuse(f"--count must be at least 1 and --top from 1 to {len(ALPHABET)}")
+    if options.seed < 0:
+        return _refuse("--seed must be at least 0")
     try:
         files: list[tuple[Path, str | None]] = [(path, None) for path in options.files]
         ink = options.ink

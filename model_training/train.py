@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -239,27 +240,27 @@ def train(recipe: Recipe, data: TrainingData, output: Path, resume: bool = False
         resume: go on after the last whole epoch that `output` holds, if any.
 
     Raises:
+        TrainingError: what is to be resumed is damaged.
         ValueError: the architecture takes another number of filters or hidden layers.
     """
     import keras
 
     keras.utils.set_random_seed(recipe.seed)
-    pictures = batches(data, recipe)
+    steps = len(batches(data, recipe))
     checkpoint, history = output / CHECKPOINT_FILE, output / HISTORY_FILE
     if resume and checkpoint.exists():
-        model = keras.saving.load_model(checkpoint)
+        model = load_whole(checkpoint)
     else:
         model = build(recipe.architecture, recipe.filters, recipe.dense, recipe.dropout)
-        compile_model(model, recipe, len(pictures))
-    done = int(model.optimizer.iterations) // len(pictures)
+        compile_model(model, recipe, steps)
+    done = int(model.optimizer.iterations) // steps
     best = keep_history(history, done, recipe.select_by)
     monitor, mode = MONITORS[recipe.select_by]
-    model.fit(
-        pictures,
-        shuffle=False,  # `batches` does it
-        validation_data=(data.validation[..., None], data.validation_labels),
+    fit(
+        model,
+        data,
+        recipe,
         initial_epoch=done,
-        epochs=recipe.epochs,
         verbose="auto" if sys.stdout.isatty() else 2,
         callbacks=[
             keras.callbacks.ModelCheckpoint(
@@ -271,8 +272,7 @@ def train(recipe: Recipe, data: TrainingData, output: Path, resume: bool = False
             ),
             keras.callbacks.CSVLogger(str(history), append=True),
             keras.callbacks.LambdaCallback(
-                on_epoch_begin=lambda epoch, logs: start_epoch(model, pictures, recipe, epoch),
-                on_epoch_end=lambda epoch, logs: save_whole(model, checkpoint),
+                on_epoch_end=lambda epoch, logs: save_whole(model, checkpoint)
             ),
         ],
     )
@@ -296,18 +296,37 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     )
 
 
-def start_epoch(
-    model: keras.Model, pictures: keras.utils.PyDataset, recipe: Recipe, epoch: int
-) -> None:
-    """Let an epoch's order, augmentation and dropout depend on its number alone.
+def fit(
+    model: keras.Model,
+    data: TrainingData,
+    recipe: Recipe,
+    *,
+    initial_epoch: int = 0,
+    verbose: str | int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.callbacks.History:
+    """Fit a compiled network, each epoch's order, augmentation and dropout by its number alone."""
+    import keras
 
-    Keras calls a data set's own hooks once more before the first epoch, and does not save where
-    dropout is in its random stream.
-    """
-    pictures.start(epoch)
-    for variable in model.variables:
-        if variable.name == "seed_generator_state":
-            variable.assign([recipe.seed, epoch * len(pictures)])
+    pictures = batches(data, recipe)
+
+    def start(epoch: int, logs: object = None) -> None:
+        # Not left to the data set's own hooks, which Keras calls once more before the first epoch;
+        # and Keras does not save where dropout is in its random stream.
+        pictures.start(epoch)
+        for variable in model.variables:
+            if variable.name == "seed_generator_state":
+                variable.assign([recipe.seed, epoch * len(pictures)])
+
+    return model.fit(
+        pictures,
+        shuffle=False,  # `batches` does it
+        validation_data=(data.validation[..., None], data.validation_labels),
+        initial_epoch=initial_epoch,
+        epochs=recipe.epochs,
+        verbose=verbose,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=start), *callbacks],
+    )
 
 
 def save_whole(model: keras.Model, path: Path) -> None:
@@ -315,6 +334,20 @@ def save_whole(model: keras.Model, path: Path) -> None:
     beside = path.with_name(f"new-{path.name}")
     model.save(beside)
     os.replace(beside, path)
+
+
+def load_whole(path: Path) -> keras.Model:
+    """Load what `save_whole` stored.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    import keras
+
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+        raise TrainingError(f"{path} is damaged: delete it to begin again") from None
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
@@ -325,11 +358,22 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 
 def keep_history(path: Path, epochs: int, select_by: str) -> float | None:
-    """Cut history.csv back to the epochs that the checkpoint knows; the best value among them."""
-    lines = path.read_text(encoding="utf-8").splitlines(True) if epochs and path.exists() else []
-    path.write_text("".join(lines[: 1 + epochs]), encoding="utf-8")
+    """Cut history.csv back to the epochs that the checkpoint knows; the best value among them.
+
+    Raises:
+        TrainingError: it does not hold as many.
+    """
+    lines = path.read_bytes().splitlines(True) if epochs and path.exists() else []
+    replace_file(path, b"".join(lines[: 1 + epochs]))
     column, mode = MONITORS[select_by]
-    values = read_history(path).get(column, [])
+    try:
+        values = read_history(path).get(column, [])
+    except (TypeError, ValueError):  # a row was cut short
+        values = []
+    if len(values) != epochs:
+        raise TrainingError(
+            f"{path} is damaged: it lacks epochs of {CHECKPOINT_FILE}, which delete to begin again"
+        )
     return (max if mode == "max" else min)(values) if values else None
 
 
@@ -373,10 +417,10 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         type=_folder_and_licence,
         help="folders with a folder per character, or with train/ and val/ of that kind",
     )
-    add("--rendered", type=_count, default=0, metavar="N", help="characters of rendered plates")
+    add("--rendered", type=count, default=0, metavar="N", help="characters of rendered plates")
     add(
         "--non-characters",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
         help="cut-outs of rendered plates without a character, to be unsure of",
@@ -389,13 +433,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--validation-share",
-        type=_share,
+        type=share,
         default=0.1,
         metavar="P",
         help="of the pictures of folders without a val/ of their own (%(default)s)",
     )
-    add("--seed", type=_count, default=0, help="of everything random (%(default)s)")
-    add("--threads", type=_count, default=0, help="of TensorFlow; 0: all cores")
+    add("--seed", type=count, default=0, help="of everything random (%(default)s)")
+    add("--threads", type=count, default=0, help="of TensorFlow; 0: all cores")
 
 
 def add_augment_option(parser: argparse.ArgumentParser) -> None:
@@ -408,17 +452,21 @@ def add_augment_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_data(options: argparse.Namespace, output: Path) -> TrainingData:
-    """Gather what `add_data_options` asked for and say what it is.
-
-    Refused files are named on stderr and in refused.csv of `output`, which is made where missing.
+def load_data(options: argparse.Namespace) -> TrainingData:
+    """Gather what `add_data_options` asked for and say what it is; refused files on stderr.
 
     Raises:
-        TrainingError: there is nothing to train on or to validate with.
-        FileNotFoundError: a folder is none or holds no folder of a character.
+        TrainingError: there is nothing to train on or to validate with, or pictures are given
+            twice.
+        OSError: a folder is none, cannot be read or holds no folder of a character.
     """
     if not options.data and not options.rendered:
         raise TrainingError("nothing to learn from: give --data or --rendered")
+    folders = [folder.resolve() for folder, _ in options.data]
+    for number, folder in enumerate(folders):
+        others = {*folders[:number], *folders[number + 1 :]}
+        if others & {folder, folder / "train", folder / "val"}:
+            raise TrainingError(f"pictures of {options.data[number][0]} are given twice")
     needs_fonts = options.fonts == "installed" and (options.rendered or options.non_characters)
     data = gather(
         options.data,
@@ -428,16 +476,31 @@ def load_data(options: argparse.Namespace, output: Path) -> TrainingData:
         options.validation_share,
         options.seed,
     )
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / "refused.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "reason"))
-        for item in data.refused:
-            writer.writerow((item.path, item.reason))
-            print(f"refused: {item.path}: {item.reason}", file=sys.stderr)
+    for item in data.refused:
+        print(f"refused: {item.path}: {item.reason}", file=sys.stderr)
     for record in data.records:
         print(f"{record.name}: {record.pictures} pictures")
+    # Those without a character have labels too, at random.
+    labels = [*(part.labels for part in data.sets), data.rendered_labels[: options.rendered]]
+    absent = np.setdiff1d(np.arange(len(ALPHABET)), np.concatenate(labels))
+    if len(absent):
+        names = " ".join(ALPHABET[i] for i in absent)
+        print(f"no picture to learn these characters from: {names}", file=sys.stderr)
     return data
+
+
+def check_output(folder: Path) -> None:
+    """Tell before any work that a folder cannot be made or written to.
+
+    Raises:
+        TrainingError: it cannot.
+    """
+    path = folder.absolute()
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir():
+        raise TrainingError(f"--output {folder}: {nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise TrainingError(f"--output {folder}: {nearest} cannot be written to")
 
 
 def use_threads(number: int) -> None:
@@ -468,8 +531,8 @@ def main(argv: Sequence[str]) -> int:
     add("--architecture", choices=ARCHITECTURES, default="three_conv_bn", help="%(default)s")
     add("--filters", type=positive, nargs="+", metavar="N", help=_own("filters"))
     add("--dense", type=positive, nargs="+", metavar="N", help=_own("dense"))
-    add("--dropout", type=_share, metavar="P", help=_own("dropout"))
-    add("--learning-rate", type=_rate, metavar="RATE", help=_own("learning_rate"))
+    add("--dropout", type=share, metavar="P", help=_own("dropout"))
+    add("--learning-rate", type=rate, metavar="RATE", help=_own("learning_rate"))
     add(
         "--schedule",
         choices=("constant", "cosine"),
@@ -488,7 +551,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     try:
         train_characters(options, shlex.join(["platebeam", "train", *argv]))
-    except (TrainingError, NoFontsError, FileNotFoundError, ValueError) as error:
+    except (TrainingError, NoFontsError, OSError, ValueError) as error:
         print(f"platebeam train: {error}", file=sys.stderr)
         return 2
     return 0
@@ -520,10 +583,11 @@ def train_characters(options: argparse.Namespace, command: str) -> None:
         seed=options.seed,
     )
     asked = asked_for(options, recipe)
-    earlier_record(options.output / TRAINING_FILE, asked, options.resume)
+    check_output(options.output)
+    earlier_record(options.output / TRAINING_FILE, asked, options.resume, longer=True)
     use_threads(options.threads)
     build(recipe.architecture, recipe.filters, recipe.dense, recipe.dropout)  # before the data
-    data = load_data(options, options.output)
+    data = load_data(options)
     train_and_record(recipe, data, asked, options.output, command, options.resume)
 
 
@@ -539,11 +603,20 @@ def asked_for(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def earlier_record(path: Path, asked: Mapping[str, Any], resume: bool) -> dict[str, Any]:
+def earlier_record(
+    path: Path, asked: Mapping[str, Any], resume: bool, *, longer: bool = False
+) -> dict[str, Any]:
     """The record of the work to resume; {} where there is none.
 
+    Args:
+        path: of the record.
+        asked: what is asked for now.
+        resume: go on with earlier work.
+        longer: allow more epochs than were asked for then, if the rate does not depend on them.
+
     Raises:
-        TrainingError: there is one, but it is not to be resumed or was asked for otherwise.
+        TrainingError: there is one, but it is damaged, not to be resumed, or was asked for
+            otherwise.
     """
     if not path.exists():
         return {}
@@ -552,11 +625,15 @@ def earlier_record(path: Path, asked: Mapping[str, Any], resume: bool) -> dict[s
             f"{path.parent} already holds a training: give --resume to go on with it, or another "
             f"--output"
         )
-    earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        before = {"epochs": 0, **earlier["asked"]}
+    except (ValueError, KeyError, TypeError):
+        raise TrainingError(f"{path} is damaged: it does not say what was asked for") from None
     now = json.loads(json.dumps(asked))
-    # A constant rate does not depend on where the training ends.
-    free = {"epochs"} if now["schedule"] == "constant" else set()
-    changed = [name for name in now if name not in free and now[name] != earlier["asked"][name]]
+    changed = [name for name in now if now[name] != before.get(name)]
+    if longer and now["schedule"] == "constant" and now["epochs"] > before["epochs"]:
+        changed.remove("epochs")
     if changed:
         raise TrainingError(
             f"{path.parent} was trained with other options ({', '.join(changed)}): a resumed "
@@ -576,15 +653,18 @@ def train_and_record(
     """Train into a folder and keep beside the model how it was made, in training.json.
 
     Raises:
-        TrainingError: the folder holds another training, or one to resume had other pictures.
+        TrainingError: the folder holds another training, or one to resume is damaged or had other
+            pictures.
     """
     output.mkdir(parents=True, exist_ok=True)
     record_file = output / TRAINING_FILE
-    earlier = earlier_record(record_file, asked, resume)
+    earlier = earlier_record(record_file, asked, resume, longer=True)
+    check_pictures(earlier, data)
+    longer = bool(earlier) and earlier["asked"]["epochs"] != recipe.epochs
     record: dict[str, Any] = {
         "architecture": recipe.architecture,
         "alphabet": ALPHABET,
-        "command": earlier.get("command", command),
+        "command": command if longer else earlier.get("command", command),
         "seed": recipe.seed,
         "asked": asked,
         "data": [asdict(item) for item in data.records],
@@ -592,9 +672,8 @@ def train_and_record(
         "seconds": earlier.get("seconds", 0),
         "libraries": library_versions(),
     }
-    if earlier and earlier["data"] != record["data"]:
-        raise TrainingError("the pictures are not those the training began with")
     write_json(record_file, record)
+    write_refused(output / "refused.csv", data.refused)
     started = time.monotonic()
     try:
         train(recipe, data, output, resume)
@@ -610,6 +689,25 @@ def train_and_record(
     )
 
 
+def check_pictures(earlier: Mapping[str, Any], data: TrainingData) -> None:
+    """See to it that work is resumed with the pictures that its record, if any, lists.
+
+    Raises:
+        TrainingError: there are others.
+    """
+    now = [asdict(item) for item in data.records]
+    if earlier.get("data", now) != now:
+        raise TrainingError("the pictures, or their licences, are not those it began with")
+
+
+def write_refused(path: Path, refused: Sequence[Refused]) -> None:
+    """The files that were left out as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "reason"))
+        writer.writerows((item.path, item.reason) for item in refused)
+
+
 def library_versions() -> dict[str, str]:
     """What a training depends on, for its record."""
     import keras
@@ -623,15 +721,25 @@ def library_versions() -> dict[str, str]:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record for people and programs."""
-    path.write_text(json.dumps(record, indent=2), encoding="utf-8")
+    replace_file(path, json.dumps(record, indent=2).encode())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a kill in the middle leaves the one that was there before."""
+    beside = path.with_name(f"new-{path.name}")
+    beside.write_bytes(content)
+    os.replace(beside, path)
 
 
 def _folder_and_licence(value: str) -> tuple[Path, str]:
-    folder, _, licence = value.partition("=")
+    folder, equals, licence = value.rpartition("=")
+    if not equals or Path(value).is_dir():
+        return Path(value), "unknown"
     return Path(folder), licence or "unknown"
 
 
-def _count(value: str) -> int:
+def count(value: str) -> int:
+    """An option that is a whole number, at least 0."""
     number = int(value)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
@@ -646,14 +754,16 @@ def positive(value: str) -> int:
     return number
 
 
-def _rate(value: str) -> float:
+def rate(value: str) -> float:
+    """An option that is between 0 and 1."""
     number = float(value)
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
     return number
 
 
-def _share(value: str) -> float:
+def share(value: str) -> float:
+    """An option that is from 0 to below 1."""
     number = float(value)
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"{value} is not from 0 to below 1")

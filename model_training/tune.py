@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import csv
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,13 +85,7 @@ def search(
         ) -> keras.callbacks.History:
             # KerasTuner's own would need TensorBoard and keep each trial's weights.
             keras.utils.set_random_seed(fixed.seed)
-            return network(trial.hyperparameters).fit(
-                train.batches(data, fixed),
-                shuffle=False,
-                validation_data=(data.validation[..., None], data.validation_labels),
-                epochs=fixed.epochs,
-                verbose=0,
-            )
+            return train.fit(network(trial.hyperparameters), data, fixed)
 
         def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
             super().on_trial_end(trial)
@@ -102,7 +97,7 @@ def search(
         network,
         objective=keras_tuner.Objective(OBJECTIVE, DIRECTION),
         max_trials=trials,
-        seed=fixed.seed,
+        seed=fixed.seed + 1,  # KerasTuner takes 0 for none
         directory=output,
         project_name=TRIALS_FOLDER,
     )
@@ -138,7 +133,8 @@ def plot_trials(rows: Sequence[dict[str, float | str]], path: Path) -> None:
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    searched = {name: value[:2] for name, value in INTEGERS.items()}
+    searched: dict[str, tuple[float, float]]
+    searched = {name: (low, high) for name, (low, high, _) in INTEGERS.items()}
     searched |= {DROPOUT[0]: DROPOUT[1:3], LEARNING_RATE[0]: LEARNING_RATE[1:]}
     figure = Figure(figsize=(14, 3.2), layout="constrained")
     panels = figure.subplots(1, len(searched), sharey=True)
@@ -181,7 +177,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     try:
         tune_characters(options, shlex.join(["platebeam", "tune", *argv]))
-    except (TrainingError, NoFontsError, FileNotFoundError) as error:
+    except (TrainingError, NoFontsError, OSError, ValueError) as error:
         print(f"platebeam tune: {error}", file=sys.stderr)
         return 2
     except export.ExportError as error:
@@ -208,19 +204,30 @@ def tune_characters(options: argparse.Namespace, command: str) -> None:
     )
     output: Path = options.output
     asked = train.asked_for(options, fixed)
-    train.earlier_record(output / TUNING_FILE, asked, options.resume)
+    train.check_output(output)
+    export.check_output(output / BUNDLE_FOLDER, "bundle")
+    earlier = train.earlier_record(output / TUNING_FILE, asked, options.resume)
     train.use_threads(options.threads)
-    data = train.load_data(options, output)
-    train.write_json(output / TUNING_FILE, {"command": command, "asked": asked})
+    data = train.load_data(options)
+    train.check_pictures(earlier, data)
+    output.mkdir(parents=True, exist_ok=True)
+    pictures = [asdict(item) for item in data.records]
+    train.write_json(output / TUNING_FILE, {"command": command, "asked": asked, "data": pictures})
     trials = search(data, fixed, options.trials, output)
     rows = [row(trial) for trial in trials]
     write_table(rows, output / "trials.csv")
     plot_trials(rows, output / "trials.png")
     print("\n".join(_markdown(rows[:10])))
     best = suggest(trials[0].hyperparameters, fixed)
-    train.train_and_record(
-        best, data, train.asked_for(options, best), output / BEST_FOLDER, command, options.resume
-    )
+    asked = train.asked_for(options, best)
+    try:
+        train.earlier_record(output / BEST_FOLDER / train.TRAINING_FILE, asked, options.resume)
+    except TrainingError:
+        if not options.resume:
+            raise
+        # Of a trial that a later one has beaten.
+        shutil.rmtree(output / BEST_FOLDER)
+    train.train_and_record(best, data, asked, output / BEST_FOLDER, command, options.resume)
     export.export(output / BEST_FOLDER, output / BUNDLE_FOLDER, name="tuned", command=command)
 
 

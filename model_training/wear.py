@@ -489,7 +489,7 @@ def jpeg(picture: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
 def _cast(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """White balance that is a little off, or a tint for good, and more or less colour."""
     gains = np.exp(rng.normal(0, 0.05, 3))
-    if rng.random() < 0.1:
+    if rng.random() < 0.06:
         gains *= np.power(CASTS[rng.integers(len(CASTS))], rng.uniform(0.3, 1.1))
     vivid = rng.uniform(0.5, 1.25) if rng.random() < 0.95 else 0.0
     mixed = vivid * np.eye(3) + (1 - vivid) / 3

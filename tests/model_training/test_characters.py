@@ -64,6 +64,10 @@ def test_refused_files_are_listed_with_reasons(tmp_path):
     cv2.imwrite(str(folder / "J" / "white.png"), np.full((30, 20), 255, np.uint8))
     (folder / "province").mkdir()
     cv2.imwrite(str(folder / "province" / "x.png"), np.zeros((30, 20), np.uint8))
+    (folder / "a" / "deep").mkdir(parents=True)
+    (folder / "a" / "deep" / "y").write_bytes(b"")
+    (folder / "A" / "deep").mkdir()
+    (folder / "A" / "deep" / "z.png").write_bytes(b"")
     characters = load_characters(folder)
     assert len(characters) == 12
     assert {(item.path.name, item.reason) for item in characters.refused} == {
@@ -72,6 +76,8 @@ def test_refused_files_are_listed_with_reasons(tmp_path):
         ("flat.png", "less than 4 pixels high"),
         ("white.png", "no ink"),
         ("x.png", "folder 'province' is no class"),
+        ("y", "folder 'a/deep' is no class"),
+        ("z.png", "folder 'A/deep' is no class"),
     }
 
 

@@ -38,7 +38,7 @@ def test_the_exported_bundle_equals_the_trained_model(trained, expected, tmp_pat
     report = write_set(tmp_path / "report", dark=False)
     output = tmp_path / "new" / "bundle"
     arguments = [str(trained), "--output", str(output), "--report", str(report), "--name", "tiny"]
-    assert export.main([*arguments, "--licence", "CC0-1.0"]) == 0
+    assert export.main(arguments) == 0
     bundle = Bundle.load(output)
     pictures, probabilities = expected
     temperature = bundle.manifest["models"]["characters"]["calibration"]["temperature"]
@@ -52,7 +52,7 @@ def test_the_exported_bundle_equals_the_trained_model(trained, expected, tmp_pat
     assert bundle.manifest["training"]["metrics"]["report"]["pictures"] == 12
     card = bundle.files["card.md"].decode()
     assert "platebeam train characters --data" in card and "`report` | 12 |" in card
-    assert "CC0-1.0" in bundle.files["LICENSE.md"].decode()
+    assert "trained on: CC0-1.0." in bundle.files["LICENSE.md"].decode()
     assert [path.name for path in tmp_path.glob("new/*")] == ["bundle"]
 
 
@@ -232,6 +232,16 @@ def test_models_are_compared_within_a_tolerance():
         check_equal(constant(0.5), constant(float("nan")), pictures)
     with pytest.raises(ExportError, match="no pictures"):
         check_equal(constant(0.5), constant(0.5), pictures[:0])
+
+
+def test_weights_have_the_licence_of_their_pictures_unless_told_otherwise():
+    def licence(*pictures):
+        return export.licence_of([{"licence": name} for name in pictures])
+
+    assert licence("own generator, MIT") == "MIT"
+    assert licence("GPL-3.0", "own generator, MIT", "GPL-3.0") == "GPL-3.0"
+    assert licence("unknown") == "unknown"
+    assert licence("MIT", "GPL-3.0") == "whichever that is of GPL-3.0, MIT"
 
 
 def test_temperature_brings_confidence_to_accuracy():

@@ -150,6 +150,7 @@ def test_bad_options_fail_before_any_work(tmp_path, capsys):
         (["a.png", "--top", "37"], "--top from 1 to 36"),
         (["--random-from", str(tmp_path), "--count", "0"], "--count must be at least 1"),
         (["--random-from", str(tmp_path)], f"{tmp_path} has no pictures"),
+        (["--random-from", str(tmp_path), "--seed", "-1"], "--seed must be at least 0"),
         (["a.png", "--model", "nothing"], "no model at nothing"),
         (["a.png", "--output", str(tmp_path)], "is a folder"),
     ):

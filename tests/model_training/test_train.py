@@ -1,5 +1,7 @@
 import csv
 import json
+import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -124,8 +126,57 @@ def test_a_training_is_not_overwritten_nor_resumed_otherwise(pictures, tmp_path,
         assert run(pictures, tmp_path, *SMALL, "--epochs", "2", "--resume") == 2
     finally:
         (pictures / "A" / "new.png").unlink()
-    assert "not those the training began with" in capsys.readouterr().err
+    assert "not those it began with" in capsys.readouterr().err
     assert (tmp_path / "last.keras").read_bytes() == before
+
+
+def test_a_training_killed_before_its_first_epoch_ended_begins_again(pictures, tmp_path):
+    options = (*SMALL, "--epochs", "1")
+    assert run(pictures, tmp_path / "whole", *options) == 0
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    record = record_of(tmp_path / "whole")
+    del record["metrics"]
+    (killed / "training.json").write_text(json.dumps(record))
+    (killed / "history.csv").write_text("epoch,loss,sparse_cat")
+    (killed / "best.keras").write_bytes(b"PK")
+    (killed / "new-last.keras").write_bytes(b"PK")
+    assert run(pictures, killed, *options, "--resume") == 0
+    for name in ("validation_accuracy", "validation_loss"):
+        expected = record_of(tmp_path / "whole")["metrics"][name]
+        assert record_of(killed)["metrics"][name] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_finished_training_is_resumed_for_more_epochs_only(pictures, tmp_path, capsys):
+    assert run(pictures, tmp_path, *SMALL, "--epochs", "2") == 0
+    before = {name: (tmp_path / name).read_bytes() for name in ("last.keras", "history.csv")}
+    record = record_of(tmp_path)
+    assert run(pictures, tmp_path, *SMALL, "--epochs", "2", "--resume") == 0
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert record_of(tmp_path) == record
+    assert run(pictures, tmp_path, *SMALL, "--epochs", "1", "--resume") == 2
+    assert "other options (epochs)" in capsys.readouterr().err
+    assert record_of(tmp_path) == record
+    assert run(pictures, tmp_path, *SMALL, "--epochs", "3", "--resume") == 0
+    assert len(rows_of(tmp_path)) == 3
+    assert "--epochs 3" in record_of(tmp_path)["command"]
+
+
+@pytest.mark.parametrize("name", ["training.json", "last.keras", "history.csv"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+def test_what_is_damaged_is_named_and_left_alone(trained, tmp_path, capsys, name, share):
+    folder = tmp_path / "model"
+    shutil.copytree(trained, folder)
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: int(share * len(whole))])
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.suffix == ".keras"}
+    arguments = shlex.split(record_of(trained)["command"])[2:]
+    arguments[arguments.index("--output") + 1] = str(folder)
+    capsys.readouterr()
+    assert train.main([*arguments, "--resume"]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if "platebeam" in line]
+    assert error[0].startswith(f"platebeam train: {folder / name} is damaged") and len(error) == 1
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_folders_mix_and_refused_files_are_listed(pictures, tmp_path, capsys):
@@ -136,10 +187,26 @@ def test_folders_mix_and_refused_files_are_listed(pictures, tmp_path, capsys):
     assert status == 0
     captured = capsys.readouterr()
     assert "broken.png: not a picture" in captured.err
+    assert "no picture to learn these characters from: 0 1 2" in captured.err
     with (output / "refused.csv").open() as file:
         (refused,) = csv.DictReader(file)
     assert refused == {"path": str(other / "B" / "broken.png"), "reason": "not a picture"}
     assert [item["pictures"] for item in record_of(output)["data"]] == [36, 6]
+    # Other pictures are not gone on with, and the report stays that of the training's.
+    (other / "B" / "broken.png").unlink()
+    (other / "B" / "0.png").write_bytes(b"no picture")
+    before = (output / "refused.csv").read_bytes()
+    assert run(pictures, output, str(other), *SMALL, "--epochs", "1", "--resume") == 2
+    assert (output / "refused.csv").read_bytes() == before
+
+
+def test_a_licence_follows_the_last_equals_sign(tmp_path):
+    one = write_set(tmp_path / "a=b" / "c=d", dark=True, copies=4)
+    other = write_set(tmp_path / "e=f", dark=True, copies=4)
+    output = tmp_path / "model"
+    assert run(f"{one}=CC0-1.0", output, str(other), *SMALL, "--epochs", "1") == 0
+    found = [(item["name"], item["licence"]) for item in record_of(output)["data"]]
+    assert found == [("c=d", "CC0-1.0"), ("e=f", "unknown")]
 
 
 def test_own_train_and_val_folders_count_as_one_set(tmp_path):
@@ -165,6 +232,32 @@ def test_what_cannot_work_is_said_before_any_work(options, message, tmp_path, ca
     error = capsys.readouterr().err.strip()
     assert message in error and error.count("\n") == 0
     assert not (tmp_path / "model").exists()
+
+
+def test_paths_that_cannot_work_are_said_in_a_line(pictures, tmp_path, capsys):
+    own = tmp_path / "own"
+    for part in ("train", "val"):
+        write_set(own / part, dark=True, copies=1)
+    file = tmp_path / "file"
+    file.write_text("mine")
+    (tmp_path / "lower" / "a").mkdir(parents=True)
+    (tmp_path / "pair" / "AB").mkdir(parents=True)
+    new = tmp_path / "new"
+    for data, output, message in (
+        ([file], new, f"{file}"),
+        ([tmp_path / "lower"], new, "no folders named by the characters 0-9, A-Z"),
+        ([tmp_path / "pair"], new, "no folders named by the characters 0-9, A-Z"),
+        ([pictures, pictures / ".." / "set"], new, f"pictures of {pictures} are given twice"),
+        ([own, own / "train"], new, f"pictures of {own} are given twice"),
+        ([pictures], file, f"--output {file}: {file} is no folder"),
+        ([pictures], file / "model", f"--output {file / 'model'}: {file} is no folder"),
+    ):
+        arguments = ["characters", "--data", *map(str, data), "--output", str(output)]
+        assert train.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("platebeam train: ") and error.count("\n") == 1
+        assert message in error
+    assert not new.exists() and file.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
