@@ -66,7 +66,7 @@ for number, (architecture, seeds) in enumerate(SEEDS.items()):
     middle = {name: median(row[name] for row in rows) for name in rows[0]}
     table.append((architecture, len(rows), ARCHITECTURES[architecture], middle, rows))
 axes.set(xlabel="epoch", ylabel="accuracy on characters/val", ylim=(0, 1.01))
-axes.axhline(0.9815, color="grey", linewidth=0.7)
+axes.axhline(0.9815, color="grey", linewidth=0.7, label="second source's best trial")
 axes.legend()
 if options.plot:
     figure.savefig(options.plot, dpi=110)
