@@ -21,22 +21,7 @@ options = parser.parse_args()
 train.use_threads(1)
 folders = [(options.data / "characters" / "train", "GPL-3.0")]
 data = train.gather(folders, 0, 0, (), validation_share=0.1, seed=0)
-recipes = {
-    name: train.Recipe(
-        architecture=name,
-        filters=own.filters,
-        dense=own.dense,
-        dropout=own.dropout,
-        learning_rate=own.learning_rate,
-        schedule="constant",
-        epochs=1,
-        batch_size=own.batch_size,
-        augment=False,
-        select_by="accuracy",
-        seed=0,
-    )
-    for name, own in ARCHITECTURES.items()
-}
+recipes = {name: train.recipe_of(name, epochs=1) for name in ARCHITECTURES}
 augmented = replace(recipes["three_conv_bn"], augment=True, batch_size=64)
 recipes["three_conv_bn, augmented, batches of 64 (as shipped)"] = augmented
 

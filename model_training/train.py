@@ -12,7 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +61,9 @@ class Recipe:
         architecture: one of ARCHITECTURES.
         filters, dense, dropout: its sizes, as in `architectures.Architecture`.
         learning_rate: of Adam.
-        schedule: of the rate: "constant", or "cosine" down to a hundredth.
         epochs: passes over the data.
         batch_size: pictures a step.
+        schedule: of the rate: "constant", or "cosine" down to a hundredth.
         augment: show the folders' pictures a little changed each time.
         select_by: one of MONITORS, by which the best epoch is kept.
         seed: of the weights, the order, dropout and augmentation.
@@ -74,12 +74,27 @@ class Recipe:
     dense: tuple[int, ...]
     dropout: float
     learning_rate: float
-    schedule: str
     epochs: int
     batch_size: int
-    augment: bool
-    select_by: str
-    seed: int
+    schedule: str = "constant"
+    augment: bool = False
+    select_by: str = "accuracy"
+    seed: int = 0
+
+
+def recipe_of(architecture: str, **chosen: Any) -> Recipe:
+    """The recipe of an architecture's source but for the fields that are chosen (None: not)."""
+    own = ARCHITECTURES[architecture]
+    recipe = Recipe(
+        architecture,
+        own.filters,
+        own.dense,
+        own.dropout,
+        own.learning_rate,
+        own.epochs,
+        own.batch_size,
+    )
+    return replace(recipe, **{name: v for name, v in chosen.items() if v is not None})
 
 
 @dataclass(frozen=True)
@@ -568,16 +583,15 @@ def _own(name: str) -> str:
 
 def train_characters(options: argparse.Namespace, command: str) -> None:
     """Gather, train and record; `options` as `main` parses them."""
-    own = ARCHITECTURES[options.architecture]
-    recipe = Recipe(
-        architecture=options.architecture,
-        filters=tuple(options.filters or own.filters),
-        dense=tuple(options.dense or own.dense),
-        dropout=own.dropout if options.dropout is None else options.dropout,
-        learning_rate=options.learning_rate or own.learning_rate,
+    recipe = recipe_of(
+        options.architecture,
+        filters=options.filters and tuple(options.filters),
+        dense=options.dense and tuple(options.dense),
+        dropout=options.dropout,
+        learning_rate=options.learning_rate,
         schedule=options.schedule,
-        epochs=options.epochs or own.epochs,
-        batch_size=options.batch_size or own.batch_size,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
         augment=options.augment,
         select_by=options.select_by,
         seed=options.seed,

@@ -188,18 +188,11 @@ def main(argv: Sequence[str]) -> int:
 
 def tune_characters(options: argparse.Namespace, command: str) -> None:
     """Search, write the table and the plot, train the best again and export it."""
-    own = ARCHITECTURES[ARCHITECTURE]
-    fixed = Recipe(
-        architecture=ARCHITECTURE,
-        filters=own.filters,
-        dense=own.dense,
-        dropout=own.dropout,
-        learning_rate=own.learning_rate,
-        schedule="constant",
+    fixed = train.recipe_of(
+        ARCHITECTURE,
         epochs=options.epochs,
         batch_size=options.batch_size,
         augment=options.augment,
-        select_by="accuracy",
         seed=options.seed,
     )
     output: Path = options.output
