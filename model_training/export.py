@@ -88,7 +88,8 @@ The val/ of each folder or, where there is none, a part of it, drawn by the hash
 equal files stay together, and further rendered characters were kept for validation,
 {validation_pictures:,} pictures in all. The epoch that was best on them ({validation_accuracy:.2%}
 right) was kept, and the temperature of the probabilities ({temperature:.2f}) was fitted on them.
-Sets below that are none of these folders had no part in this.
+Sets below that are none of these folders had no part in this, save for single files that stand in
+both, as published sets have them.
 
 ## Figures
 
