@@ -15,7 +15,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -35,8 +35,9 @@ from model_training.composites import (
     composite_scene,
     load_backgrounds,
 )
-from model_training.glyphs import NoFontsError, TrueTypeFont, installed_fonts
+from model_training.glyphs import NoFontsError, TrueTypeFont
 from model_training.layouts import LAYOUT_BY_NAME, LAYOUTS, Layout
+from model_training.options import add_fonts_option, chosen_fonts, whole_number
 from model_training.plates import random_plates
 from model_training.rendered_characters import characters
 from model_training.samples import SAMPLES, write_samples
@@ -204,8 +205,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     try:
         if options.kind == "samples":
-            fonts = installed_fonts() if options.fonts == "installed" else ()
-            write_samples(options.output, options.seed, fonts)
+            write_samples(options.output, options.seed, chosen_fonts(options))
             print(f"{len(SAMPLES)} pictures in {options.output}")
             return 0
         recipe = _recipe_of(options)
@@ -251,7 +251,7 @@ def _recipe_of(options: argparse.Namespace) -> Recipe:
     Raises:
         BadOption: an unknown layout, or an output folder in use.
         BackgroundsError: see `load_backgrounds`.
-        NoFontsError: see `installed_fonts`.
+        NoFontsError: see `chosen_fonts`.
     """
     unknown = [name for name in options.layouts or () if name not in LAYOUT_BY_NAME]
     if unknown:
@@ -262,7 +262,7 @@ def _recipe_of(options: argparse.Namespace) -> Recipe:
     return Recipe(
         options.kind,
         options.seed,
-        installed_fonts() if options.fonts == "installed" else (),
+        chosen_fonts(options),
         tuple(LAYOUT_BY_NAME[name] for name in options.layouts) if options.layouts else LAYOUTS,
         tuple(load_backgrounds(options.backgrounds)),
         options.size,
@@ -282,12 +282,14 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(kind, help=what, description=what)
         command.set_defaults(backgrounds=(), size=(800, 600))
         add = command.add_argument
-        add("--count", type=_at_least(1), required=True, metavar="N", help="how many pictures")
+        add("--count", type=whole_number(1), required=True, metavar="N", help="how many pictures")
         add("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-        add("--seed", type=_at_least(0), default=0, help="of everything random (default: 0)")
-        _add_fonts(command, "installed")
+        add("--seed", type=whole_number(0), default=0, help="of everything random (default: 0)")
+        add_fonts_option(command, "installed")
         add("--layouts", nargs="+", metavar="NAME", help="of the plates (default: all)")
-        add("--workers", type=_at_least(1), default=1, metavar="N", help="processes (default: 1)")
+        add(
+            "--workers", type=whole_number(1), default=1, metavar="N", help="processes (default: 1)"
+        )
         if kind == "scenes":
             add("--size", type=_size, metavar="WIDTHxHEIGHT", help="pixels (default: 800x600)")
             add(
@@ -300,30 +302,9 @@ def _parser() -> argparse.ArgumentParser:
             )
     samples = commands.add_parser("samples", help="the project's sample street scenes")
     samples.add_argument("--output", type=Path, required=True, metavar="DIR")
-    samples.add_argument("--seed", type=_at_least(0), default=7)
-    _add_fonts(samples, "dies")
+    samples.add_argument("--seed", type=whole_number(0), default=7)
+    add_fonts_option(samples, "dies")
     return parser
-
-
-def _add_fonts(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--fonts",
-        choices=("installed", "dies"),
-        default=default,
-        help="installed fonts and dies, or dies alone: the same on every machine "
-        f"(default: {default})",
-    )
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    """A reader of whole numbers that are no smaller."""
-
-    def number(value: str) -> int:
-        if not value.isdecimal() or int(value) < least:
-            raise argparse.ArgumentTypeError(f"{value} is no whole number of at least {least}")
-        return int(value)
-
-    return number
 
 
 def _size(value: str) -> tuple[int, int]:

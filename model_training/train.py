@@ -27,7 +27,14 @@ from model_training.architectures import ARCHITECTURES, build
 from model_training.augment import augment_character
 from model_training.characters import CharacterSet, Refused, load_split
 from model_training.classifiers import MODEL_FILE
-from model_training.glyphs import NoFontsError, TrueTypeFont, installed_fonts
+from model_training.glyphs import NoFontsError, TrueTypeFont
+from model_training.options import (
+    add_fonts_option,
+    chosen_fonts,
+    rate,
+    share,
+    whole_number,
+)
 from model_training.rendered_characters import render_characters, render_non_characters
 
 if TYPE_CHECKING:
@@ -432,20 +439,21 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         type=_folder_and_licence,
         help="folders with a folder per character, or with train/ and val/ of that kind",
     )
-    add("--rendered", type=count, default=0, metavar="N", help="characters of rendered plates")
+    add(
+        "--rendered",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="characters of rendered plates",
+    )
     add(
         "--non-characters",
-        type=count,
+        type=whole_number(0),
         default=0,
         metavar="N",
         help="cut-outs of rendered plates without a character, to be unsure of",
     )
-    add(
-        "--fonts",
-        choices=("installed", "dies"),
-        default="installed",
-        help="what rendered plates are written in: dies and the installed fonts, or dies alone",
-    )
+    add_fonts_option(parser, "installed")
     add(
         "--validation-share",
         type=share,
@@ -453,8 +461,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="of the pictures of folders without a val/ of their own (%(default)s)",
     )
-    add("--seed", type=count, default=0, help="of everything random (%(default)s)")
-    add("--threads", type=count, default=0, help="of TensorFlow; 0: all cores")
+    add("--seed", type=whole_number(0), default=0, help="of everything random (%(default)s)")
+    add("--threads", type=whole_number(0), default=0, help="of TensorFlow; 0: all cores")
 
 
 def add_augment_option(parser: argparse.ArgumentParser) -> None:
@@ -482,12 +490,12 @@ def load_data(options: argparse.Namespace) -> TrainingData:
         others = {*folders[:number], *folders[number + 1 :]}
         if others & {folder, folder / "train", folder / "val"}:
             raise TrainingError(f"pictures of {options.data[number][0]} are given twice")
-    needs_fonts = options.fonts == "installed" and (options.rendered or options.non_characters)
+    renders = options.rendered or options.non_characters
     data = gather(
         options.data,
         options.rendered,
         options.non_characters,
-        installed_fonts() if needs_fonts else (),
+        chosen_fonts(options) if renders else (),
         options.validation_share,
         options.seed,
     )
@@ -544,8 +552,8 @@ def main(argv: Sequence[str]) -> int:
     add("--output", type=Path, required=True, metavar="DIR", help="gets the model and its history")
     add("--resume", action="store_true", help="go on with the training that DIR holds")
     add("--architecture", choices=ARCHITECTURES, default="three_conv_bn", help="%(default)s")
-    add("--filters", type=positive, nargs="+", metavar="N", help=_own("filters"))
-    add("--dense", type=positive, nargs="+", metavar="N", help=_own("dense"))
+    add("--filters", type=whole_number(1), nargs="+", metavar="N", help=_own("filters"))
+    add("--dense", type=whole_number(1), nargs="+", metavar="N", help=_own("dense"))
     add("--dropout", type=share, metavar="P", help=_own("dropout"))
     add("--learning-rate", type=rate, metavar="RATE", help=_own("learning_rate"))
     add(
@@ -554,8 +562,8 @@ def main(argv: Sequence[str]) -> int:
         default="constant",
         help="of the rate (%(default)s)",
     )
-    add("--epochs", type=positive, metavar="N", help=_own("epochs"))
-    add("--batch-size", type=positive, metavar="N", help=_own("batch_size"))
+    add("--epochs", type=whole_number(1), metavar="N", help=_own("epochs"))
+    add("--batch-size", type=whole_number(1), metavar="N", help=_own("batch_size"))
     add_augment_option(characters)
     add(
         "--select-by",
@@ -675,6 +683,7 @@ def train_and_record(
     earlier = earlier_record(record_file, asked, resume, longer=True)
     check_pictures(earlier, data)
     longer = bool(earlier) and earlier["asked"]["epochs"] != recipe.epochs
+    ended = "metrics" in earlier and not longer
     record: dict[str, Any] = {
         "architecture": recipe.architecture,
         "alphabet": ALPHABET,
@@ -692,7 +701,8 @@ def train_and_record(
     try:
         train(recipe, data, output, resume)
     finally:
-        record["seconds"] += round(time.monotonic() - started)
+        # To find that nothing is left to do is no training.
+        record["seconds"] += 0 if ended else round(time.monotonic() - started)
         write_json(record_file, record)
     metrics = summarise(read_history(output / HISTORY_FILE), recipe.select_by)
     record["metrics"] = metrics | {"validation_pictures": len(data.validation)}
@@ -750,35 +760,3 @@ def _folder_and_licence(value: str) -> tuple[Path, str]:
     if not equals or Path(value).is_dir():
         return Path(value), "unknown"
     return Path(folder), licence or "unknown"
-
-
-def count(value: str) -> int:
-    """An option that is a whole number, at least 0."""
-    number = int(value)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return number
-
-
-def positive(value: str) -> int:
-    """An option that is a whole number, at least 1."""
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return number
-
-
-def rate(value: str) -> float:
-    """An option that is between 0 and 1."""
-    number = float(value)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
-    return number
-
-
-def share(value: str) -> float:
-    """An option that is from 0 to below 1."""
-    number = float(value)
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not from 0 to below 1")
-    return number

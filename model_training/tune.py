@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from model_training import export, train
 from model_training.architectures import ARCHITECTURES, build
 from model_training.glyphs import NoFontsError
+from model_training.options import whole_number
 from model_training.train import MONITORS, Recipe, TrainingData, TrainingError
 
 if TYPE_CHECKING:
@@ -168,10 +169,14 @@ def main(argv: Sequence[str]) -> int:
     train.add_data_options(characters)
     add("--output", type=Path, required=True, metavar="DIR", help="gets the trials and the best")
     add("--resume", action="store_true", help="go on with the trials that DIR holds")
-    add("--trials", type=train.positive, default=20, metavar="N", help="in all (%(default)s)")
-    add("--epochs", type=train.positive, default=own.epochs, metavar="N", help="%(default)s")
+    add("--trials", type=whole_number(1), default=20, metavar="N", help="in all (%(default)s)")
+    add("--epochs", type=whole_number(1), default=own.epochs, metavar="N", help="%(default)s")
     add(
-        "--batch-size", type=train.positive, default=own.batch_size, metavar="N", help="%(default)s"
+        "--batch-size",
+        type=whole_number(1),
+        default=own.batch_size,
+        metavar="N",
+        help="%(default)s",
     )
     train.add_augment_option(characters)
     options = parser.parse_args(argv)
