@@ -1,7 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint samples clean
+# Pictures to train on, where trainings are kept, and what they are exported to.
+DATA ?= ../shared/data
+MODELS ?= models
+BUNDLE ?= lpr_core/bundles/default
+MACHINE ?= unknown
+
+.PHONY: demo test lint samples bundle characters reader detector clean
 
 demo: .venv/runtime
 	rm -rf demo-output
@@ -17,6 +23,42 @@ lint: .venv/development
 
 samples: .venv/development
 	$(BIN)/platebeam generate samples --output samples --seed 7
+
+# Everything of the default bundle, some hours on two cores (docs/training.md). What was stopped goes
+# on where it was. KERAS_BACKEND=torch trains on a CPU in half the time; the export is TensorFlow's.
+bundle: characters reader detector
+	KERAS_BACKEND=tensorflow $(BIN)/platebeam export $(MODELS)/characters $(MODELS)/reader \
+	    $(MODELS)/detector --output $(BUNDLE) --name default --licence AGPL-3.0 \
+	    --machine '$(MACHINE)' --report $(DATA)/characters/val $(DATA)/characters_br
+
+characters: .venv/development
+	$(BIN)/platebeam train characters --resume --output $(MODELS)/characters --seed 1 \
+	    --data $(DATA)/characters_plates=AGPL-3.0 $(DATA)/characters_cn=MIT \
+	    $(DATA)/characters/train=GPL-3.0 --rendered 120000 --non-characters 16000 --augment \
+	    --epochs 6 --batch-size 64 --learning-rate 0.002 --schedule cosine
+
+reader: .venv/development
+	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader --seed 11 \
+	    --data $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br=AGPL-3.0 \
+	    $(DATA)/crops_eu_two_line=AGPL-3.0 $(DATA)/crops_cn=Apache-2.0 \
+	    $(DATA)/crops_eu_unlabelled=AGPL-3.0 --rendered 184000 --workers 2 \
+	    --cache $(MODELS)/crops --epochs 20
+
+DETECTOR_DATA = --backgrounds $(DATA)/boxes_eu=MIT $(DATA)/negatives=AGPL-3.0 \
+	    --plates $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br:0.05=AGPL-3.0 \
+	    $(DATA)/crops_eu_two_line=AGPL-3.0 \
+	    --loose-plates $(DATA)/crops_cn=Apache-2.0 $(DATA)/crops_eu_unlabelled=AGPL-3.0 \
+	    --hold-out '*/boxes_eu/valid/*' '*/negatives/UMD_*' '*/negatives/matt*' \
+	    '*/negatives/neg-0*' '*/negatives/youtube_kansascity*' '*/negatives/sbowl*' \
+	    '*/crops_us/t*' '*/crops_br/*_B*' '*/crops_br/*_D*' '*/crops_eu_two_line/*_f_*'
+
+# Twice: what the first takes for plates in pictures without any, the second learns not to.
+detector: .venv/development
+	$(BIN)/platebeam train detector --resume --output $(MODELS)/detector-first $(DETECTOR_DATA) \
+	    --epochs 14 --pictures 8000 --batch-size 16 --learning-rate 0.003 --validation 320
+	$(BIN)/platebeam train detector --resume --output $(MODELS)/detector $(DETECTOR_DATA) \
+	    --epochs 5 --pictures 7000 --batch-size 16 --learning-rate 0.0012 --validation 320 \
+	    --seed 1 --weights $(MODELS)/detector-first/best.keras
 
 clean:
 	rm -rf .venv build *.egg-info demo-output

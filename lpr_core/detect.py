@@ -53,10 +53,13 @@ class PlateDetection:
     Attributes:
         quad: its corners in pixels of the original picture, top left first, clockwise.
         score: how plate-like it is; larger is surer, comparable within one detector only.
+        least_confidence: how sure its read must be for it to count as a plate; 0 where it looks
+            like one beyond doubt.
     """
 
     quad: Quad
     score: float
+    least_confidence: float = 0.0
 
     @property
     def box(self) -> Box:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -19,15 +18,11 @@ import numpy.typing as npt
 from lpr_core.bundle import Bundle
 from lpr_core.detect import ContourDetector, PlateDetection, WholeImageDetector
 from lpr_core.geometry import Image
-from lpr_core.recognize import SIDE, CharacterRead, CharacterRecognizer
+from lpr_core.heatmap import HeatmapDetector
+from lpr_core.layout_patterns import LAYOUTS, Edit, fit_layouts
+from lpr_core.recognize import CharacterRead, CharacterRecognizer, TextRead
 from lpr_core.rectify import DegenerateQuadError, PlateCrop, rectify
-from lpr_core.segment import CharacterSegmenter
-
-SURE = 0.9
-MIN_SURE_CHARACTERS = 2
-"""Where fewer characters are sure, nothing that was found is writing, or none of it is legible."""
-
-MAX_ALTERNATIVES = 10
+from lpr_core.sequence import SequenceRecognizer
 
 
 class PlateStatus(str, Enum):
@@ -44,11 +39,11 @@ class PlateRead:
     Attributes:
         detection: where it is.
         text: what it says, two-line plates top line first; None if it could not be read.
-        text_raw: what the network saw, each character by its shape alone, whether or not that is
-            sure enough to be a read.
-        confidence: probability that every character is right, 0 to 1 (their product).
-        characters: the characters in reading order.
-        alternatives: whole texts with their probabilities, most probable first.
+        text_raw: what the network saw, whether or not that is sure enough to be a read.
+        confidence: probability that the whole text is right, 0 to 1.
+        characters: the characters in reading order, before any edit.
+        alternatives: whole texts with their probabilities, most probable first, before any edit.
+        edits: what the layouts changed in the text.
     """
 
     detection: PlateDetection
@@ -57,6 +52,7 @@ class PlateRead:
     confidence: float
     characters: tuple[CharacterRead, ...]
     alternatives: tuple[tuple[str, float], ...]
+    edits: tuple[Edit, ...] = ()
 
     @property
     def status(self) -> PlateStatus:
@@ -71,9 +67,34 @@ class PlateDetector(Protocol):
         """The plates of a grey uint8 picture of shape (height, width)."""
 
 
-DETECTORS: dict[str, type[PlateDetector]] = {
-    "contour": ContourDetector,
-    "whole": WholeImageDetector,
+class PlateRecognizer(Protocol):
+    """Reads upright plate crops, in two steps that are timed apart.
+
+    Attributes:
+        margin: how much of a plate's surroundings its crop is to hold, in shares of its height.
+    """
+
+    margin: float
+
+    def segment(self, crop: PlateCrop) -> Any:
+        """Where a crop's characters are, in whatever form `recognize` takes it."""
+
+    def recognize(self, plates: Sequence[Any]) -> list[TextRead]:
+        """The texts of a picture's plates, each as `segment` left it."""
+
+    def warm_up(self) -> None:
+        """Load the network in this thread."""
+
+
+DETECTORS: dict[str, Callable[[Bundle, str], PlateDetector]] = {
+    "heatmap": HeatmapDetector,
+    "contour": lambda bundle, backend: ContourDetector(),
+    "whole": lambda bundle, backend: WholeImageDetector(),
+}
+
+READERS: dict[str, Callable[[Bundle, str], PlateRecognizer]] = {
+    "sequence": SequenceRecognizer,
+    "characters": CharacterRecognizer,
 }
 
 
@@ -81,19 +102,33 @@ DETECTORS: dict[str, type[PlateDetector]] = {
 class ReaderConfig:
     """What changes the reads of a picture, besides the bundle.
 
+    Attributes:
+        detector: one of DETECTORS.
+        reader: one of READERS.
+        backend: one of `lpr_core.networks.BACKENDS`.
+        min_confidence: plates less sure than this are unreadable.
+        layouts: of `lpr_core.layout_patterns.LAYOUTS`: may tell O from 0 and I from 1.
+
     Raises:
-        ValueError: an unknown detector, or a confidence outside 0 to 1.
+        ValueError: an unknown detector, reader or layout, or a confidence outside 0 to 1.
     """
 
-    detector: str = "contour"
+    detector: str = "heatmap"
+    reader: str = "sequence"
     backend: str = "litert"
     min_confidence: float = 0.0
+    layouts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.detector not in DETECTORS:
             raise ValueError(f"no detector {self.detector!r}: choose from {list(DETECTORS)}")
+        if self.reader not in READERS:
+            raise ValueError(f"no reader {self.reader!r}: choose from {list(READERS)}")
         if not 0 <= self.min_confidence <= 1:
             raise ValueError(f"min_confidence is {self.min_confidence}: give a value from 0 to 1")
+        unknown = set(self.layouts) - set(LAYOUTS)
+        if unknown:
+            raise ValueError(f"no layout {min(unknown)!r}: choose from {', '.join(LAYOUTS)}")
 
     @property
     def sha256(self) -> str:
@@ -102,14 +137,17 @@ class ReaderConfig:
 
 
 class PlateReader:
-    """Detector, segmenter and recognizer of one bundle; threads may share a reader."""
+    """Detector and recognizer of one bundle; threads may share a reader.
+
+    Raises:
+        BundleError: the bundle lacks a model that the configuration needs.
+    """
 
     def __init__(self, bundle: Bundle, config: ReaderConfig | None = None) -> None:
         self.config = config or ReaderConfig()
         self.bundle = bundle
-        self.detector: PlateDetector = DETECTORS[self.config.detector]()
-        self.segmenter = CharacterSegmenter()
-        self.recognizer = CharacterRecognizer(bundle, self.config.backend)
+        self.detector = DETECTORS[self.config.detector](bundle, self.config.backend)
+        self.recognizer = READERS[self.config.reader](bundle, self.config.backend)
 
     @classmethod
     def from_bundle(cls, folder: str | Path | None = None, **config: Any) -> PlateReader:
@@ -118,7 +156,7 @@ class PlateReader:
         Keyword arguments are those of `ReaderConfig`.
 
         Raises:
-            BundleError: the bundle is missing or damaged.
+            BundleError: the bundle is missing or damaged, or lacks a model that is needed.
             ValueError: a configuration that is not possible.
         """
         return cls(Bundle.load(folder), ReaderConfig(**config))
@@ -131,30 +169,33 @@ class PlateReader:
         """
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         found = self.find(np.asarray(grey, dtype=np.uint8))
-        reads = self.recognizer.recognize([self.segmenter.segment(crop) for _, crop in found])
+        reads = self.recognizer.recognize([self.recognizer.segment(crop) for _, crop in found])
         return [
-            compose_read(detection, characters, self.config.min_confidence)
-            for (detection, _), characters in zip(found, reads, strict=True)
+            compose_read(detection, read, self.config)
+            for (detection, _), read in zip(found, reads, strict=True)
+            if is_plate(detection, read)
         ]
 
     def find(self, image: Image) -> list[tuple[PlateDetection, PlateCrop]]:
         """The plates of a grey picture with their upright crops, best detection first.
 
-        A detection whose corners span no plate is dropped.
+        A detection whose corners span no plate is dropped; of the others, those that are in doubt
+        are plates only if their read says so (`is_plate`).
         """
         plates = []
         for detection in self.detector.detect(image):
             with suppress(DegenerateQuadError):
-                plates.append((detection, rectify(image, detection.quad)))
+                plates.append((detection, rectify(image, detection.quad, self.recognizer.margin)))
         return plates
 
     def warm_up(self) -> None:
-        """Load the model in this thread now rather than with the first picture.
+        """Load the models in this thread now rather than with the first picture.
 
         Raises:
             ImportError: the backend's library is not installed.
         """
-        self.recognizer.classify(np.zeros((1, SIDE, SIDE), np.float32))
+        self.detector.detect(np.zeros((64, 64), np.uint8))
+        self.recognizer.warm_up()
 
 
 def keep_opencv_to_one_thread() -> None:
@@ -165,33 +206,23 @@ def keep_opencv_to_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
+def is_plate(detection: PlateDetection, read: TextRead) -> bool:
+    """Whether what was found is a plate: it looks like one beyond doubt, or it can be read."""
+    return (read.confidence if read.legible else 0.0) >= detection.least_confidence
+
+
 def compose_read(
-    detection: PlateDetection, characters: Sequence[CharacterRead], min_confidence: float = 0.0
+    detection: PlateDetection, read: TextRead, config: ReaderConfig | None = None
 ) -> PlateRead:
-    """A plate's read from its characters: text, confidence and whole-text alternatives.
+    """A plate's read as it is reported.
 
-    A plate has no text where fewer than two of its characters are sure, or all of it is less sure
-    than `min_confidence`.
+    It has no text where what was found is no legible writing, or less sure than asked for.
     """
-    text = "".join(c.character for c in characters)
-    text_raw = "".join(c.seen for c in characters)
-    alternatives = tuple(_likely_texts([c.alternatives for c in characters], MAX_ALTERNATIVES))
-    confidence = alternatives[0][1] if alternatives else 0.0
-    sure = sum(c.probability >= SURE for c in characters)
-    readable = sure >= MIN_SURE_CHARACTERS and confidence >= min_confidence
+    config = config or ReaderConfig()
+    text: str | None = None
+    edits: tuple[Edit, ...] = ()
+    if read.legible and read.confidence >= config.min_confidence:
+        text, edits = fit_layouts(read.text, config.layouts)
     return PlateRead(
-        detection, text if readable else None, text_raw, confidence, tuple(characters), alternatives
+        detection, text, read.seen, read.confidence, read.characters, read.alternatives, edits
     )
-
-
-def _likely_texts(
-    choices: Sequence[Sequence[tuple[str, float]]], count: int
-) -> list[tuple[str, float]]:
-    """The most probable texts of independent characters, best first."""
-    if not choices:
-        return []
-    texts = [("", 1.0)]
-    for alternatives in choices:
-        longer = ((text + c, p * q) for text, p in texts for c, q in alternatives)
-        texts = heapq.nlargest(count, longer, key=lambda pair: pair[1])
-    return texts

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import threading
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lpr_core.bundle import Bundle, BundleError
+from lpr_core.bundle import Bundle
 from lpr_core.context import in_context
 from lpr_core.geometry import Box, Image
-from lpr_core.segment import CharacterBox
+from lpr_core.networks import BundledNetwork, Floats
+from lpr_core.rectify import PlateCrop
+from lpr_core.segment import CharacterBox, CharacterSegmenter
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TOP_K = 3
+MAX_ALTERNATIVES = 10
+SURE = 0.9
+MIN_SURE_CHARACTERS = 2
+"""Where fewer characters are sure, nothing that was found is writing, or none of it is legible."""
+
 MIN_TWO_BEST = 0.8
 SURE_PLATE = 0.85
 SIDE = 28
 INK_SIDE = 24
 
-Floats = npt.NDArray[np.float32]
 Classifier = Callable[[Floats], Floats]
 """Pictures of shape (n, 28, 28) to probabilities of shape (n, 36)."""
 
@@ -48,6 +51,37 @@ class CharacterRead:
     seen: str
     box: Box
     alternatives: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class TextRead:
+    """A plate's text as read.
+
+    Attributes:
+        characters: in reading order.
+        alternatives: whole texts with their probabilities, most probable first; the first is that
+            of the characters. Without characters there are none.
+        legible: whether it is sure enough to be a plate's text at all.
+    """
+
+    characters: tuple[CharacterRead, ...]
+    alternatives: tuple[tuple[str, float], ...]
+    legible: bool
+
+    @property
+    def text(self) -> str:
+        """The most probable text."""
+        return "".join(c.character for c in self.characters)
+
+    @property
+    def seen(self) -> str:
+        """What the network saw, each character by its shape alone."""
+        return "".join(c.seen for c in self.characters)
+
+    @property
+    def confidence(self) -> float:
+        """Probability that the whole text is right, 0 to 1; 0 without characters."""
+        return self.alternatives[0][1] if self.alternatives else 0.0
 
 
 def normalise_character(ink: Image) -> Floats:
@@ -79,36 +113,24 @@ def normalise_character(ink: Image) -> Floats:
 
 
 class CharacterRecognizer:
-    """The bundle's character CNN behind one of two backends, which agree to 1e-4.
+    """Plates read character by character: cut by morphology, classified by the bundle's CNN.
 
-    "litert" runs in the workers (small, quick to import); "tensorflow" runs the Keras model of the
-    same bundle. One recognizer may be shared by threads: each makes its own interpreter.
+    Threads may share one. A plate's confidence is the product of its characters'.
 
     Raises:
         BundleError: the bundle holds no character model.
         ValueError: an unknown backend.
     """
 
+    margin = 0.0
+    """The surroundings it wants in a crop: none."""
+
     def __init__(self, bundle: Bundle, backend: str = "litert") -> None:
-        try:
-            model = bundle.manifest["models"]["characters"]
-            name = model["files"][{"litert": "litert", "tensorflow": "keras"}[backend]]
-            self._bytes = bundle.files[name]
-            self._alphabet = str(model["alphabet"])
-            self._temperature = float(model["calibration"]["temperature"])
-        except KeyError as error:
-            if backend not in BACKENDS:
-                raise ValueError(f"no backend {backend!r}: choose from {list(BACKENDS)}") from None
-            raise BundleError(f"the bundle has no character model: {error} is missing") from None
+        self._segmenter = CharacterSegmenter()
+        self._network = BundledNetwork(bundle, "characters", backend)
+        self._alphabet = str(self._network.entry["alphabet"])
+        self._temperature = float(self._network.entry["calibration"]["temperature"])
         self._is_letter = np.array([c.isalpha() for c in self._alphabet])
-        self._load = BACKENDS[backend]
-        self._own = threading.local()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_own"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _own=threading.local())
 
     def classify(self, images: Floats) -> Floats:
         """Calibrated probabilities of each character picture.
@@ -121,23 +143,31 @@ class CharacterRecognizer:
         """
         if len(images) == 0:
             return np.zeros((0, len(self._alphabet)), np.float32)
-        if not hasattr(self._own, "classifier"):
-            self._own.classifier = self._load(self._bytes)
-        probabilities: Floats = self._own.classifier(np.ascontiguousarray(images, np.float32))
+        probabilities = self._network(images[..., None])
         # Temperature scaling (Guo et al. 2017) on probabilities: p^(1/T), normalised.
         scaled = np.maximum(probabilities, 1e-12) ** (1 / self._temperature)
         return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float32)
 
-    def recognize(
-        self, plates: Sequence[Sequence[CharacterBox]]
-    ) -> list[tuple[CharacterRead, ...]]:
-        """Read the characters of all plates of a picture as one batch, in their reading order."""
+    def warm_up(self) -> None:
+        """Load the network in this thread now rather than with the first plate.
+
+        Raises:
+            ImportError: the backend's library is not installed.
+        """
+        self.classify(np.zeros((1, SIDE, SIDE), np.float32))
+
+    def segment(self, crop: PlateCrop) -> tuple[CharacterBox, ...]:
+        """The characters of a crop in reading order."""
+        return self._segmenter.segment(crop)
+
+    def recognize(self, plates: Sequence[Sequence[CharacterBox]]) -> list[TextRead]:
+        """Read the plates of a picture, all their characters as one batch."""
         images = [normalise_character(character.ink) for plate in plates for character in plate]
         ends = np.cumsum([len(plate) for plate in plates], dtype=int)
         shapes = np.split(self.classify(np.array(images, np.float32)), ends)[:-1]
         return [self._read(plate, by_shape) for plate, by_shape in zip(plates, shapes, strict=True)]
 
-    def _read(self, plate: Sequence[CharacterBox], by_shape: Floats) -> tuple[CharacterRead, ...]:
+    def _read(self, plate: Sequence[CharacterBox], by_shape: Floats) -> TextRead:
         posterior = in_context(by_shape, plate, self._is_letter)
         kept = _look_like_characters(posterior)
         if not kept.all():
@@ -150,7 +180,9 @@ class CharacterRecognizer:
             alternatives = tuple((self._alphabet[i], float(probabilities[i])) for i in best)
             seen = self._alphabet[int(np.argmax(shape))]
             reads.append(CharacterRead(*alternatives[0], seen, character.box, alternatives))
-        return tuple(reads)
+        texts = _likely_texts([read.alternatives for read in reads], MAX_ALTERNATIVES)
+        sure = sum(read.probability >= SURE for read in reads)
+        return TextRead(tuple(reads), tuple(texts), sure >= MIN_SURE_CHARACTERS)
 
 
 def _look_like_characters(posterior: Floats) -> npt.NDArray[np.bool_]:
@@ -166,43 +198,14 @@ def _look_like_characters(posterior: Floats) -> npt.NDArray[np.bool_]:
     return np.ones(len(posterior), np.bool_)
 
 
-def _litert_classifier(model: bytes) -> Classifier:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=model, num_threads=1)
-    interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    target = interpreter.get_output_details()[0]["index"]
-
-    def classify(images: Floats) -> Floats:
-        rows = []
-        # One at a time: larger batches are no faster in LiteRT, and a read then never depends on
-        # what else stood in the picture.
-        for image in images:
-            interpreter.set_tensor(source, image[None, ..., None])
-            interpreter.invoke()
-            rows.append(interpreter.get_tensor(target)[0])
-        return np.stack(rows)
-
-    return classify
-
-
-def _tensorflow_classifier(model: bytes) -> Classifier:
-    import keras
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "characters.keras")
-        with open(path, "wb") as file:
-            file.write(model)
-        network = keras.saving.load_model(path, compile=False)
-
-    def classify(images: Floats) -> Floats:
-        return np.asarray(network(images[..., None], training=False), dtype=np.float32)
-
-    return classify
-
-
-BACKENDS: dict[str, Callable[[bytes], Classifier]] = {
-    "litert": _litert_classifier,
-    "tensorflow": _tensorflow_classifier,
-}
+def _likely_texts(
+    choices: Sequence[Sequence[tuple[str, float]]], count: int
+) -> list[tuple[str, float]]:
+    """The most probable texts of independent characters, best first."""
+    if not choices:
+        return []
+    texts = [("", 1.0)]
+    for alternatives in choices:
+        longer = ((text + c, p * q) for text, p in texts for c, q in alternatives)
+        texts = heapq.nlargest(count, longer, key=lambda pair: pair[1])
+    return texts

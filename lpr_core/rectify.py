@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lpr_core.geometry import Image, Matrix, Quad
+from lpr_core.geometry import Box, Image, Matrix, Quad, bounding_box, transform_points
 
 CROP_HEIGHT = 96
 MAX_ASPECT = 8.0
@@ -26,13 +26,21 @@ class PlateCrop:
     Attributes:
         pixels: grey, uint8 of shape (CROP_HEIGHT, width).
         to_image: projective transform of crop pixels to pixels of the original picture.
+        border: how much of the crop, on each side, is surroundings of the plate, in its pixels.
     """
 
     pixels: Image
     to_image: Matrix
+    border: float = 0.0
+
+    def in_image(self, box: Box) -> Box:
+        """The box of the original picture around a box of the crop."""
+        # Box edges lie between pixels, the transform counts pixel centres.
+        edges = [(x - 0.5, y - 0.5) for x, y in box.corners]
+        return bounding_box((x + 0.5, y + 0.5) for x, y in transform_points(edges, self.to_image))
 
 
-def rectify(image: Image, quad: Quad) -> PlateCrop:
+def rectify(image: Image, quad: Quad, margin: float = 0.0) -> PlateCrop:
     """Cut a plate out of a picture and turn it upright by the perspective of its four corners.
 
     The crop is CROP_HEIGHT pixels high whatever the plate's size, so that later stages measure in
@@ -41,6 +49,7 @@ def rectify(image: Image, quad: Quad) -> PlateCrop:
     Args:
         image: grey, uint8 of shape (height, width).
         quad: top left, top right, bottom right, bottom left, in pixels of `image`.
+        margin: how much of the surroundings to keep on each side, in shares of the plate's height.
 
     Raises:
         DegenerateQuadError: a corner is not finite, a side is shorter than 4 pixels, or the corners
@@ -59,15 +68,19 @@ def rectify(image: Image, quad: Quad) -> PlateCrop:
 
     plate_width, plate_height = (lengths[0] + lengths[2]) / 2, (lengths[1] + lengths[3]) / 2
     aspect = min(plate_width / plate_height, MAX_ASPECT)
-    width = max(round(CROP_HEIGHT * aspect), CROP_HEIGHT // 2)
-    target = np.array([[0, 0], [width, 0], [width, CROP_HEIGHT], [0, CROP_HEIGHT]], np.float32)
+    scaled = CROP_HEIGHT / (1 + 2 * margin)
+    border = margin * scaled
+    width = max(round(scaled * aspect + 2 * border), CROP_HEIGHT // 2)
+    inside = Box(border, border, width - 2 * border, scaled)
     # Corners are edges of pixels, warps count centres: shift by half a pixel.
-    to_image = cv2.getPerspectiveTransform(target - 0.5, corners.astype(np.float32) - 0.5)
-    shrink = math.floor(plate_height / CROP_HEIGHT)
+    target = np.array(inside.corners, np.float32) - 0.5
+    to_image = cv2.getPerspectiveTransform(target, corners.astype(np.float32) - 0.5)
+    shrink = math.floor(plate_height / scaled)
     source, offset = image, np.eye(3)
     if shrink >= 2:  # warpPerspective does not average: shrink large plates first
-        x0, y0 = (max(0, math.floor(v)) for v in corners.min(axis=0))
-        x1, y1 = (math.ceil(v) + 1 for v in corners.max(axis=0))
+        reach = margin * lengths.max()
+        x0, y0 = (max(0, math.floor(v)) for v in corners.min(axis=0) - reach)
+        x1, y1 = (max(0, math.ceil(v) + 1) for v in corners.max(axis=0) + reach)
         source = image[y0:y1, x0:x1]
         if source.size == 0:
             raise DegenerateQuadError("the plate lies outside the picture")
@@ -88,4 +101,5 @@ def rectify(image: Image, quad: Quad) -> PlateCrop:
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return PlateCrop(np.asarray(pixels, dtype=np.uint8), np.asarray(to_image, dtype=np.float64))
+    crop = np.asarray(pixels, dtype=np.uint8)
+    return PlateCrop(crop, np.asarray(to_image, dtype=np.float64), border)

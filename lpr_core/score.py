@@ -1,4 +1,4 @@
-"""How right reads are: matching to truths, text distance, and the interval of a share.
+"""How right reads are: matching to truths, text distance, the interval of a share, calibration.
 
 The rules are those of the project's independent scorer in its strict form: plates and reads are
 paired one to one, best IoU first, and a plate without a partner counts as not read.
@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from lpr_core.geometry import Box, iou
 
@@ -103,3 +107,54 @@ def wilson_interval(hits: float, total: float, z: float = 1.96) -> tuple[float, 
     middle = share + z * z / (2 * total)
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     return max(0.0, (middle - half) / spread), min(1.0, (middle + half) / spread)
+
+
+class ConfidenceBin(NamedTuple):
+    """Reads of about one confidence.
+
+    Attributes:
+        reads: how many.
+        confidence: their mean; None where there are none.
+        accuracy: the share that is right; None where there are none.
+    """
+
+    reads: int
+    confidence: float | None
+    accuracy: float | None
+
+
+def reliability(
+    confidences: npt.ArrayLike, right: npt.ArrayLike, bins: int = 10
+) -> list[ConfidenceBin]:
+    """Reads by confidence, in bins of equal width from 0 to 1; an edge belongs to the bin above.
+
+    Args:
+        confidences: 0 to 1, of shape (n,).
+        right: whether each read is right, of shape (n,).
+        bins: how many.
+    """
+    sure, hit = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
+    numbers = np.minimum((sure * bins).astype(int), bins - 1)
+    counts = np.bincount(numbers, minlength=bins)
+    totals = (np.bincount(numbers, weights, minlength=bins) for weights in (sure, hit))
+    return [
+        ConfidenceBin(int(n), float(c) / n, float(h) / n) if n else ConfidenceBin(0, None, None)
+        for n, c, h in zip(counts, *totals, strict=True)
+    ]
+
+
+def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
+    """The expected calibration error (Guo et al. 2017): mean |accuracy − confidence| of the reads.
+
+    Raises:
+        ValueError: there is no read.
+    """
+    reads = sum(one.reads for one in bins)
+    if not reads:
+        raise ValueError("no reads, no calibration error")
+    gaps = (
+        one.reads * abs(one.accuracy - one.confidence)
+        for one in bins
+        if one.accuracy is not None and one.confidence is not None
+    )
+    return sum(gaps) / reads

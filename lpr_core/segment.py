@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lpr_core.geometry import Box, Image, bounding_box, transform_points
+from lpr_core.geometry import Box, Image
 from lpr_core.rectify import CROP_HEIGHT, PlateCrop
 from lpr_core.text_lines import (
     AREA,
@@ -117,10 +117,9 @@ def _inside(pixels: Image, box: Box) -> Image:
 
 
 def _character(crop: PlateCrop, crop_box: Box, line: int, dark: bool) -> CharacterBox:
-    # Box edges lie between pixels, the transform counts pixel centres.
-    edges = [(x - 0.5, y - 0.5) for x, y in crop_box.corners]
-    around = bounding_box((x + 0.5, y + 0.5) for x, y in transform_points(edges, crop.to_image))
-    return CharacterBox(around, crop_box, line, cut_character(crop.pixels, crop_box, dark))
+    return CharacterBox(
+        crop.in_image(crop_box), crop_box, line, cut_character(crop.pixels, crop_box, dark)
+    )
 
 
 def _ink_masks(pixels: Image, dark: bool) -> Iterator[Image]:

@@ -10,15 +10,17 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lpr_core.bundle import MANIFEST, Bundle, BundleError
-from lpr_core.recognize import ALPHABET, SIDE, CharacterRecognizer, Classifier, Floats
+from lpr_core.networks import Floats, Network
+from lpr_core.recognize import ALPHABET, SIDE, CharacterRecognizer, Classifier
+from model_training.training_folder import MODEL_FILE
 
 if TYPE_CHECKING:
     import keras
 
-BATCH = 512
-MODEL_FILE = "best.keras"
-"""In a training's folder: the network of the epoch that was best in validation."""
+BATCH_PIXELS = 400_000
 
+Shape = tuple[int | None, ...]
+CHARACTER_SHAPES: tuple[Shape, Shape] = (None, SIDE, SIDE, 1), (None, len(ALPHABET))
 SAVED_MODEL_FILE = "saved_model.pb"
 
 
@@ -62,14 +64,21 @@ def load_classifier(model: Path | None = None) -> Classifier:
             f"{model} is no model: give a training's folder, a .keras or .h5 file, a SavedModel or "
             "a bundle"
         )
-    return keras_classifier(load_keras(model))
+    return _classifier(in_batches(load_keras(model).predict_on_batch))
 
 
-def load_keras(path: Path) -> keras.Model:
-    """Load a character CNN from a .keras or .h5 file.
+def load_keras(
+    path: Path, kind: str = "character", shapes: tuple[Shape, Shape] = CHARACTER_SHAPES
+) -> keras.Model:
+    """Load a network from a .keras or .h5 file, without the optimizer's state.
+
+    Args:
+        path: of the file.
+        kind: what it is to be, for the message.
+        shapes: of its input and output.
 
     Raises:
-        ModelError: it is not one.
+        ModelError: it is none of that kind.
     """
     import keras
 
@@ -78,40 +87,65 @@ def load_keras(path: Path) -> keras.Model:
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         reason = "its archive is damaged" if "File not found" in str(error) else _first_line(error)
         raise ModelError(f"{path} is no Keras model: {reason}") from None
-    shapes = network.input_shape, network.output_shape
-    if shapes != ((None, SIDE, SIDE, 1), (None, len(ALPHABET))):
-        raise ModelError(f"{path} is no character model: it maps {shapes[0]} to {shapes[1]}")
+    found = network.input_shape, network.output_shape
+    if found != shapes:
+        raise ModelError(f"{path} is no {kind} model: it maps {found[0]} to {found[1]}")
     return network
 
 
-def keras_classifier(network: keras.Model) -> Classifier:
-    """A Keras model as a function of pictures (n, 28, 28)."""
-    return _in_batches(network.predict_on_batch)
+def in_batches(network: Callable[[Floats], Any]) -> Network:
+    """A function of a few pictures as one of any number of them, one at least.
+
+    A first layer's output takes some hundred bytes a pixel: a whole set would not fit.
+    """
+
+    def run(pictures: Floats) -> Floats:
+        batch = max(1, BATCH_PIXELS // (pictures.shape[1] * pictures.shape[2]))
+        parts = [
+            np.asarray(network(pictures[start : start + batch]), np.float32)
+            for start in range(0, len(pictures), batch)
+        ]
+        return np.concatenate(parts)
+
+    return run
+
+
+def saved_model_network(folder: Path) -> Network:
+    """The endpoint `serve` of a SavedModel's folder.
+
+    Raises:
+        ModelError: there is none.
+    """
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(f"{folder} is no SavedModel: {_first_line(error)}") from None
+    if not hasattr(loaded, "serve"):
+        raise ModelError(f"{folder} is a SavedModel without the endpoint `serve`")
+    # The endpoint works only as long as what was loaded lives.
+    return in_batches(lambda pictures: loaded.serve(pictures))
 
 
 def _saved_model_classifier(folder: Path) -> Classifier:
     import tensorflow as tf
 
+    network = saved_model_network(folder)
     try:
-        # The endpoint works only as long as what was loaded lives.
-        loaded = tf.saved_model.load(str(folder))
-        serve = loaded.serve
-        serve(np.zeros((1, SIDE, SIDE, 1), np.float32))
-    except (OSError, ValueError, TypeError, AttributeError, tf.errors.OpError) as error:
+        network(np.zeros((1, SIDE, SIDE, 1), np.float32))
+    except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
             f"{folder} is no SavedModel of a character model: {_first_line(error)}"
         ) from None
-    return _in_batches(lambda pictures: loaded.serve(pictures))
+    return _classifier(network)
 
 
-def _in_batches(network: Callable[[Floats], Any]) -> Classifier:
+def _classifier(network: Network) -> Classifier:
     def classify(pictures: Floats) -> Floats:
-        # The first layer's output takes 75 kB and more a picture: a whole set would not fit.
-        parts = [
-            np.asarray(network(pictures[start : start + BATCH, ..., None]), np.float32)
-            for start in range(0, len(pictures), BATCH)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, len(ALPHABET)), np.float32)
+        if not len(pictures):
+            return np.zeros((0, len(ALPHABET)), np.float32)
+        return network(pictures[..., None])
 
     return classify
 

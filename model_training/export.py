@@ -1,4 +1,4 @@
-"""`platebeam export`: a trained model to a bundle that readers load, or to a single format."""
+"""`platebeam export`: trained models to a bundle that readers load, or one to a single format."""
 
 from __future__ import annotations
 
@@ -9,165 +9,77 @@ import os
 import shlex
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 
 from lpr_core.bundle import FORMAT, FORMAT_VERSION, MANIFEST, Bundle
-from lpr_core.recognize import BACKENDS, CharacterRecognizer, Classifier, Floats
+from lpr_core.networks import BACKENDS, BundledNetwork, Network
+from lpr_core.recognize import CharacterRecognizer
+from model_training.bundle_card import ModelFacts, card, licence_note
 from model_training.characters import CharacterSet
 from model_training.classifiers import (
-    MODEL_FILE,
     SAVED_MODEL_FILE,
     ModelError,
-    keras_classifier,
-    load_classifier,
+    in_batches,
     load_keras,
+    saved_model_network,
 )
-from model_training.evaluate import TABLE_HEAD, Evaluation, evaluate_characters, load_held_out
-from model_training.train import GENERATOR_LICENCE, TRAINING_FILE, VALIDATION_FILE
+from model_training.evaluate import Evaluation, evaluate_characters, load_held_out
+from model_training.trained_models import (
+    ExportError,
+    TrainedCharacters,
+    TrainedModel,
+    load_trained,
+    with_entry,
+)
 
 if TYPE_CHECKING:
     import keras
 
-TOLERANCE = 1e-5
-COMPARED = 2000
-LITERT_FILE, KERAS_FILE = "characters.tflite", "characters.keras"
-
 FORMATS = {"bundle": MANIFEST, "saved_model": SAVED_MODEL_FILE, "keras": ".keras", "h5": ".h5"}
 """Each format with the file its folder is known by, or with the suffix of its file."""
 
-LICENCE_NOTE = """\
-# Licence of these weights
+BUNDLE_BYTES = 6_000_000
+"""Of all files of a bundle together, at most."""
 
-platebeam's code is under the MIT licence. Weights learn from pictures, and whether the licence of
-the pictures reaches the weights is unsettled in law. So this bundle is offered under the strictest
-licence among the pictures it was trained on: {licence}. The pictures themselves are not in it.
-
-| pictures | licence |
-|---|---|
-{rows}
-
-Whoever needs weights free of all this trains on rendered characters alone, which platebeam's own
-generator makes: `platebeam train characters --rendered 200000 --output DIR`.
-"""
-
-CARD = """\
-# Character CNN `{name}`
-
-Reads one character of a licence plate, 0-9 and A-Z, from a 28×28 picture as
-`lpr_core.recognize.normalise_character` makes it. Architecture `{architecture}`,
-{parameters:,} parameters, float32, as LiteRT (`{litert}`) and Keras (`{keras}`); both agree with
-the trained network to {difference:.1e} on {compared} validation pictures.
-
-## Made by
-
-```
-{train_command}
-{export_command}
-```
-
-Seed {seed}, {minutes:.0f} minutes on {machine}. Libraries: {libraries}.
-
-## Training data
-
-| set | pictures | licence |
-|---|---|---|
-{data}
-
-Rendered characters are stamped with random dies and written in: {fonts}.
-
-The val/ of each folder or, where there is none, a part of it, drawn by the hash of the file so that
-equal files stay together, and further rendered characters were kept for validation,
-{validation_pictures:,} pictures in all. The epoch that was best on them ({validation_accuracy:.2%}
-right) was kept, and the temperature of the probabilities ({temperature:.2f}) was fitted on them.
-Sets below that are none of these folders had no part in this, save for single files that stand in
-both, as published sets have them.
-
-## Figures
-
-{table}
-
-Most frequent errors with O/0 and I/1 folded (truth → read): {errors}.
-
-## Weaknesses
-
-* O and 0, I and 1 are alike on most plates; the strict figure mostly tells which of the two a set
-  holds. Only the plate's layout can tell them apart.
-* A character alone has no context: B and 8, D and 0, S and 5, Z and 2, G and 6 part ways late when
-  characters are under 10 pixels high or blurred.
-* Only Latin capitals and digits: a Chinese province, a Cyrillic or an Arabic letter is read as
-  whatever Latin character it is most like.
-* A picture that shows no character at all (a bolt, an emblem, a piece of frame) gets a character
-  too. A network trained with `--non-characters` is mostly unsure of it, not always.
-"""
-
-
-class ExportError(RuntimeError):
-    """The exported model does not do what the trained one does."""
+RECORDED = ("command", "seed", "data", "metrics", "libraries", "seconds")
+"""What the manifest keeps of each training's record."""
 
 
 class OutputError(ValueError):
     """An output that does not suit the format, or that something else is in the place of."""
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedModel:
-    """What `platebeam train` left in its folder.
+@dataclass(frozen=True)
+class BundleOptions:
+    """What a bundle says of itself beside what its trainings recorded.
 
     Attributes:
-        network: of the best epoch, without the optimizer's state.
-        classify: what it does: pictures (n, 28, 28) to probabilities (n, 36).
-        record: training.json.
-        pictures: for validation, float32 (n, 28, 28).
-        labels: of these, int32 (n,).
+        name: of the bundle.
+        reports: folders of characters to give figures on in the card.
+        results: a Markdown file of figures to put into the card.
+        machine: what its models were trained on.
+        licence: of the weights; None: that of the pictures they learnt from.
+        command: what exported it.
     """
 
-    network: keras.Model
-    classify: Classifier
-    record: Mapping[str, Any]
-    pictures: Floats
-    labels: npt.NDArray[np.int32]
-
-    @classmethod
-    def load(cls, folder: Path) -> TrainedModel:
-        """Load a training's folder.
-
-        Raises:
-            ModelError: it is none, or an incomplete one.
-        """
-        for name in (TRAINING_FILE, VALIDATION_FILE, MODEL_FILE):
-            if not (folder / name).is_file():
-                raise ModelError(f"{folder} was not written by `platebeam train`: it has no {name}")
-        try:
-            record = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))
-            with np.load(folder / VALIDATION_FILE) as stored:
-                pictures, labels = stored["pictures"], stored["labels"]
-        except (ValueError, KeyError, BadZipFile) as error:
-            raise ModelError(f"{folder} is damaged: {error}") from None
-        if "metrics" not in record:
-            raise ModelError(f"{folder} holds a training that has not ended: give it --resume")
-        network = load_keras(folder / MODEL_FILE)
-        return cls(network, keras_classifier(network), record, pictures, labels)
-
-    @property
-    def compared(self) -> Floats:
-        """The pictures on which an exported model must equal this one: COMPARED at most."""
-        number = min(COMPARED, len(self.pictures))
-        return self.pictures[np.linspace(0, len(self.pictures) - 1, number, dtype=int)]
+    name: str = "models"
+    reports: Sequence[Path] = ()
+    results: Path | None = None
+    machine: str = "unknown"
+    licence: str | None = None
+    command: str = ""
 
 
 def save(network: keras.Model, path: Path) -> None:
     """Store a Keras model: by the suffix .keras or .h5 in a file, else in a SavedModel's folder.
 
-    The SavedModel's endpoint `serve` takes any number of pictures, float32 (n, 28, 28, 1).
+    The SavedModel's endpoint `serve` takes any number of inputs, float32 (n, height, width, 1).
     """
     if path.suffix in (FORMATS["keras"], FORMATS["h5"]):
         network.save(path)
@@ -175,79 +87,53 @@ def save(network: keras.Model, path: Path) -> None:
         network.export(path, format="tf_saved_model", verbose=False)
 
 
-def to_litert(network: keras.Model) -> bytes:
-    """A Keras model as a LiteRT file: float32, one picture at a time."""
+def to_litert(network: keras.Model, size: tuple[int, int], half: bool) -> bytes:
+    """A Keras model as a LiteRT file, one input at a time.
+
+    Args:
+        network: takes grey pictures (n, height, width, 1).
+        size: height and width of an input.
+        half: store weights in 16 bits; the network computes in 32 all the same.
+    """
     import keras
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
         # Converting a Keras 3 model directly loses its weights; a SavedModel keeps them.
-        signature = [keras.InputSpec(shape=(1, 28, 28, 1), dtype="float32", name="character")]
+        signature = [keras.InputSpec(shape=(1, *size, 1), dtype="float32", name="picture")]
         network.export(folder, format="tf_saved_model", input_signature=signature, verbose=False)
-        return bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        return bytes(converter.convert())
 
 
 def to_keras(network: keras.Model) -> bytes:
     """A Keras model as a .keras file."""
     with tempfile.TemporaryDirectory() as folder:
-        save(network, Path(folder) / KERAS_FILE)
-        return (Path(folder) / KERAS_FILE).read_bytes()
+        path = Path(folder) / "network.keras"
+        save(network, path)
+        return path.read_bytes()
 
 
-def check_equal(trained: Classifier, exported: Classifier, pictures: Floats) -> float:
-    """The largest difference of two models' probabilities on pictures (n, 28, 28).
+def check_equal(model: TrainedModel, trained: Network, exported: Network) -> float:
+    """The largest difference of what two networks say of a model's validation inputs.
 
     Raises:
-        ExportError: it is above TOLERANCE, or there are no pictures to tell.
+        ExportError: it is above the model's tolerance, or there are no inputs to tell.
     """
-    if not len(pictures):
-        raise ExportError("no pictures to compare the exported model on")
-    difference = float(np.abs(trained(pictures) - exported(pictures)).max())
-    if not difference <= TOLERANCE:
+    inputs = model.inputs
+    if not len(inputs):
+        raise ExportError(f"nothing to compare the exported {model.name} on")
+    one, other = (model.comparable(network(inputs)) for network in (trained, exported))
+    difference = float(np.abs(one - other).max())
+    if not difference <= model.tolerance:
         raise ExportError(
-            f"the exported model differs from the trained one by {difference:.2g} on "
-            f"validation pictures; {TOLERANCE:g} is allowed"
+            f"the exported {model.name} differs from the trained one by {difference:.2g} on "
+            f"validation data; {model.tolerance:g} is allowed"
         )
     return difference
-
-
-def fit_temperature(probabilities: Floats, labels: npt.NDArray[np.int32]) -> float:
-    """The temperature T at which p^(1/T) is most likely on the labels (Guo et al. 2017).
-
-    Args:
-        probabilities: softmax, float32 (n, classes).
-        labels: int32 (n,).
-    """
-    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
-    rows = np.arange(len(labels))
-
-    def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        return float((np.logaddexp.reduce(scaled, axis=1) - scaled[rows, labels]).mean())
-
-    return float(min(np.round(np.arange(0.3, 4.0, 0.01), 2), key=loss))
-
-
-def manifest_of(name: str, training: Mapping[str, Any], temperature: float) -> dict[str, Any]:
-    """A bundle's manifest but for its list of files; `training` is what training recorded."""
-    kept = ("command", "seed", "data", "metrics", "libraries")
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "name": name,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "models": {
-            "characters": {
-                "architecture": training["architecture"],
-                "alphabet": training["alphabet"],
-                "input": {"height": 28, "width": 28},
-                "preprocessing": {"name": "normalise_character", "version": 1},
-                "files": {"litert": LITERT_FILE, "keras": KERAS_FILE},
-                "calibration": {"temperature": temperature},
-            }
-        },
-        "training": {key: training[key] for key in kept},
-    }
 
 
 def sealed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str, bytes]:
@@ -260,158 +146,163 @@ def sealed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str,
     return {**files, MANIFEST: text.encode()}
 
 
-def model_card(
-    manifest: Mapping[str, Any], evaluations: Sequence[Evaluation], **facts: object
-) -> str:
-    """CARD filled in from the manifest, the evaluations, and what else it names."""
-    training, model = manifest["training"], manifest["models"]["characters"]
-    confusions = Counter[tuple[str, str]]()
-    for evaluation in evaluations:
-        confusions += evaluation.confusions
-    return CARD.format(
-        name=manifest["name"],
-        architecture=model["architecture"],
-        temperature=model["calibration"]["temperature"],
-        litert=LITERT_FILE,
-        keras=KERAS_FILE,
-        train_command=training["command"],
-        seed=training["seed"],
-        libraries=", ".join(f"{item} {number}" for item, number in training["libraries"].items()),
-        data="\n".join(
-            f"| `{item['name']}` | {item['pictures']:,} | {item['licence']} |"
-            for item in training["data"]
-        ),
-        table="\n".join([TABLE_HEAD, *(item.row() for item in evaluations)]),
-        errors=", ".join(f"{a} → {b} ({n})" for (a, b), n in confusions.most_common(8)) or "none",
-        **training["metrics"],
-        **facts,
-    )
-
-
-def licence_of(data: Sequence[Mapping[str, Any]]) -> str:
-    """The licence of weights by those of the pictures they were trained on, where nobody says.
+def make_bundle(models: Sequence[TrainedModel], options: BundleOptions) -> dict[str, bytes]:
+    """The files of a bundle: LiteRT and Keras models, manifest, card and licence.
 
     Args:
-        data: what training recorded of each set.
-    """
-    licences = sorted({item["licence"] for item in data} - {GENERATOR_LICENCE})
-    if len(licences) > 1:
-        return f"whichever that is of {', '.join(licences)}"
-    return licences[0] if licences else "MIT"
-
-
-def make_bundle(
-    trained: TrainedModel,
-    *,
-    name: str,
-    reports: Sequence[CharacterSet],
-    machine: str,
-    licence: str,
-    command: str,
-) -> dict[str, bytes]:
-    """The files of a bundle: LiteRT and Keras model, manifest, card and licence.
-
-    Args:
-        trained: the model.
-        name: of the bundle.
-        reports: character sets to give figures on in the card.
-        machine: what it was trained on, for the card.
-        licence: of the weights.
-        command: what exported it, for the card.
+        models: one of a kind at most.
+        options: what else the bundle says.
 
     Raises:
-        ExportError: the LiteRT or the Keras model differs from the trained one.
+        ExportError: a model differs from the trained one, or the bundle is too large.
+        ModelError: there are figures to give on characters, but no model that reads them.
+        OSError: what is to go into the card cannot be read.
     """
-    training = trained.record
-    files = {LITERT_FILE: to_litert(trained.network), KERAS_FILE: to_keras(trained.network)}
-    # At temperature 1 a recognizer gives the model's own probabilities.
-    plain = Bundle.from_files(sealed(files, manifest_of(name, training, 1.0)))
-    difference = max(
-        check_equal(
-            trained.classify, CharacterRecognizer(plain, backend).classify, trained.compared
+    sets = [load_held_out(folder) for folder in options.reports]
+    results = options.results.read_text(encoding="utf-8") if options.results else ""
+    if sets and not any(isinstance(model, TrainedCharacters) for model in models):
+        raise ModelError(
+            "--report takes folders of characters: give a character model to read them"
         )
-        for backend in BACKENDS
-    )
-    temperature = fit_temperature(trained.classify(trained.pictures), trained.labels)
-    manifest = manifest_of(name, training, temperature)
-    recognizer = CharacterRecognizer(Bundle.from_files(sealed(files, manifest)))
-    evaluations = [evaluate_characters(recognizer.classify, report) for report in reports]
-    files["card.md"] = model_card(
-        manifest,
-        evaluations,
-        export_command=command,
-        machine=machine,
-        minutes=training["seconds"] / 60,
-        fonts=", ".join(training["fonts"]) or "nothing else",
-        parameters=trained.network.count_params(),
-        difference=difference,
-        compared=len(trained.compared),
-    ).encode()
-    rows = (f"| `{item['name']}` | {item['licence']} |" for item in training["data"])
-    files["LICENSE.md"] = LICENCE_NOTE.format(licence=licence, rows="\n".join(rows)).encode()
-    manifest["training"]["metrics"] = training["metrics"] | {
-        item.name: {"pictures": item.pictures, "strict": item.strict, "folded": item.folded}
-        for item in evaluations
+    files: dict[str, bytes] = {}
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": options.name,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "models": {model.name: model.entry() for model in models},
+        "training": {model.name: _recorded(model.record) for model in models},
     }
-    return sealed(files, manifest)
+    for model in models:
+        names = manifest["models"][model.name]["files"]
+        files[names["litert"]] = to_litert(model.shipped, model.size, model.half)
+        files[names["keras"]] = to_keras(model.shipped)
+    bundle = Bundle.from_files(sealed(files, manifest))
+    facts = []
+    for model in models:
+        trained = in_batches(model.shipped.predict_on_batch)
+        difference = max(
+            check_equal(model, trained, in_batches(BundledNetwork(bundle, model.name, backend)))
+            for backend in BACKENDS
+        )
+        entry, figures, error = model.calibrate(bundle)
+        bundle = with_entry(bundle, model.name, **entry)
+        evaluations = _evaluations(bundle, sets) if isinstance(model, TrainedCharacters) else []
+        manifest["training"][model.name]["metrics"] = model.record["metrics"] | {
+            item.name: {"pictures": item.pictures, "strict": item.strict, "folded": item.folded}
+            for item in evaluations
+        }
+        facts.append(
+            ModelFacts(
+                model.name,
+                {**model.record, "command": portable(model.record["command"])},
+                bundle.manifest["models"][model.name],
+                model.shipped.count_params(),
+                difference,
+                len(model.inputs),
+                figures,
+                error,
+                evaluations,
+            )
+        )
+    manifest["models"] = bundle.manifest["models"]
+    files["card.md"] = card(
+        options.name, facts, options.machine, portable(options.command), results
+    ).encode()
+    records = [(model.name, model.record) for model in models]
+    files["LICENSE.md"] = licence_note(records, options.licence).encode()
+    made = sealed(files, manifest)
+    sizes = {name: len(content) for name, content in made.items()}
+    if sum(sizes.values()) > BUNDLE_BYTES:
+        listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        raise ExportError(f"the bundle takes more than {BUNDLE_BYTES:,} bytes: {listed}")
+    return made
+
+
+def _recorded(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: record[key] for key in RECORDED} | {"command": portable(record["command"])}
+
+
+def portable(command: str) -> str:
+    """A command as it is given in the working folder, whose own place is nobody's business."""
+    here = Path.cwd()
+    return command.replace(f"{here}/", "").replace(f"{here.parent}/", "../")
+
+
+def _evaluations(bundle: Bundle, sets: Sequence[CharacterSet]) -> list[Evaluation]:
+    recognizer = CharacterRecognizer(bundle)
+    return [evaluate_characters(recognizer.classify, characters) for characters in sets]
 
 
 def export(
-    model_folder: Path,
+    folders: Sequence[Path],
     output: Path,
     form: str = "bundle",
-    *,
-    name: str = "characters",
-    reports: Sequence[Path] = (),
-    machine: str = "unknown",
-    licence: str | None = None,
-    command: str = "",
+    options: BundleOptions | None = None,
 ) -> None:
-    """Export a trained model, and only if what was written does what the trained one does.
+    """Export trained models, and only if what was written does what the trained ones do.
 
     Args:
-        model_folder: the training's output.
+        folders: of trainings; a bundle takes one a kind, the other formats take one.
         output: a file or, of a bundle and a SavedModel, a folder. One of the same format is
             replaced as a whole.
         form: one of FORMATS.
-        name: of the bundle, as all that follow.
-        reports: character folders to give figures on in the card.
-        machine: what it was trained on, for the card.
-        licence: of the weights; None: `licence_of` the pictures.
-        command: what exported it, for the card.
+        options: of a bundle.
 
     Raises:
-        ExportError: the exported model differs; nothing was written.
+        ExportError: an exported model differs; nothing was written.
         OutputError: what is at `output` is not of this format.
-        ModelError: the training's folder is none, or incomplete.
-        FileNotFoundError: a folder of `reports` is none.
+        ModelError: a training's folder is none, or incomplete, or there are two of a kind; or Keras
+            runs on another backend than TensorFlow.
+        OSError: something to report on cannot be read.
     """
     check_output(output, form)
-    sets = [load_held_out(folder) for folder in reports]
-    trained = TrainedModel.load(model_folder)
+    check_backend()
+    models = [load_trained(folder) for folder in folders]
+    names = [model.name for model in models]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice or (form != "bundle" and len(models) > 1):
+        raise ModelError(
+            f"give one folder of a {twice} training"
+            if twice
+            else f"a {form} holds one model: give one folder"
+        )
     output = output.absolute()
     beside = next(folder for folder in output.parents if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix=".platebeam-export-", dir=beside) as scratch:
         made = Path(scratch) / output.name
         if form == "bundle":
             made.mkdir()
-            files = make_bundle(
-                trained,
-                name=name,
-                reports=sets,
-                machine=machine,
-                licence=licence or licence_of(trained.record["data"]),
-                command=command,
-            )
-            for file_name, content in files.items():
+            for file_name, content in make_bundle(models, options or BundleOptions()).items():
                 (made / file_name).write_bytes(content)
         else:
-            save(trained.network, made)
-            check_equal(trained.classify, load_classifier(made), trained.compared)
+            (model,) = models
+            save(model.network, made)
+            exported = (
+                saved_model_network(made)
+                if form == "saved_model"
+                else in_batches(load_keras(made, model.name, model.shapes).predict_on_batch)
+            )
+            check_equal(model, in_batches(model.network.predict_on_batch), exported)
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.is_dir():
             os.replace(output, Path(scratch) / "replaced")
         os.replace(made, output)
+
+
+def check_backend() -> None:
+    """See to it that Keras runs on TensorFlow, which alone writes LiteRT files.
+
+    Raises:
+        ModelError: it runs on another backend.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ModelError(
+            f"KERAS_BACKEND is {keras.backend.backend()}: export with KERAS_BACKEND=tensorflow, "
+            f"whichever the models were trained with"
+        )
 
 
 def check_output(output: Path, form: str) -> None:
@@ -435,7 +326,14 @@ def check_output(output: Path, form: str) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run `platebeam export`."""
     parser = argparse.ArgumentParser(prog="platebeam export", description=__doc__)
-    parser.add_argument("model", type=Path, help="a folder that `platebeam train` wrote")
+    parser.add_argument(
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="a folder that `platebeam train` wrote; for a bundle also several, of a character, a "
+        "reader's and a detector's training",
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -447,10 +345,10 @@ def main(argv: Sequence[str]) -> int:
         "--format",
         choices=FORMATS,
         default="bundle",
-        help="bundle: LiteRT and Keras model with manifest and card (the default)",
+        help="bundle: LiteRT and Keras models with manifest and card (the default)",
     )
     of_bundle = parser.add_argument_group("of a bundle")
-    of_bundle.add_argument("--name", default="characters", help="of the bundle")
+    of_bundle.add_argument("--name", default="models", help="of the bundle (%(default)s)")
     of_bundle.add_argument(
         "--report",
         type=Path,
@@ -459,19 +357,25 @@ def main(argv: Sequence[str]) -> int:
         metavar="DIR",
         help="character folders to give figures on in the card",
     )
+    of_bundle.add_argument(
+        "--results", type=Path, metavar="FILE", help="Markdown of figures to put into the card"
+    )
     of_bundle.add_argument("--machine", default="unknown", help="what it was trained on")
     of_bundle.add_argument("--licence", help="of the weights (by default that of the pictures)")
     options = parser.parse_args(argv)
     try:
         export(
-            options.model,
+            options.models,
             options.output,
             options.format,
-            name=options.name,
-            reports=options.report,
-            machine=options.machine,
-            licence=options.licence,
-            command=shlex.join(["platebeam", "export", *argv]),
+            BundleOptions(
+                options.name,
+                options.report,
+                options.results,
+                options.machine,
+                options.licence,
+                shlex.join(["platebeam", "export", *argv]),
+            ),
         )
     except (ModelError, OutputError, OSError) as error:
         print(f"platebeam export: {error}", file=sys.stderr)
@@ -479,7 +383,8 @@ def main(argv: Sequence[str]) -> int:
     except ExportError as error:
         print(f"platebeam export: {error}", file=sys.stderr)
         return 1
-    print(f"{options.output}: does what {options.model} does on its validation pictures")
+    listed = " and ".join(map(str, options.models))
+    print(f"{options.output}: does what {listed} does on validation data")
     if options.format == "bundle":
         print(f"sha256 {Bundle.load(options.output).sha256}")
     return 0

@@ -12,11 +12,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_training import export, train
+from model_training import export
+from model_training import train_characters as train
 from model_training.architectures import ARCHITECTURES, build
 from model_training.glyphs import NoFontsError
 from model_training.options import whole_number
-from model_training.train import MONITORS, Recipe, TrainingData, TrainingError
+from model_training.train_characters import MONITORS, Recipe, TrainingData
+from model_training.training_folder import (
+    TRAINING_FILE,
+    TrainingError,
+    check_data,
+    check_output,
+    earlier_record,
+    use_threads,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +73,7 @@ def search(
     """Train one network a trial, going on with the trials that `output` already holds.
 
     Args:
-        data: see `train.gather`.
+        data: see `train_characters.gather`.
         fixed: what is not searched.
         trials: how many in all.
         output: keeps KerasTuner's own folder of trials.
@@ -202,15 +212,15 @@ def tune_characters(options: argparse.Namespace, command: str) -> None:
     )
     output: Path = options.output
     asked = train.asked_for(options, fixed)
-    train.check_output(output)
+    check_output(output)
     export.check_output(output / BUNDLE_FOLDER, "bundle")
-    earlier = train.earlier_record(output / TUNING_FILE, asked, options.resume)
-    train.use_threads(options.threads)
+    earlier = earlier_record(output / TUNING_FILE, asked, options.resume)
+    use_threads(options.threads)
     data = train.load_data(options)
-    train.check_pictures(earlier, data)
+    check_data(earlier, data.records)
     output.mkdir(parents=True, exist_ok=True)
     pictures = [asdict(item) for item in data.records]
-    train.write_json(output / TUNING_FILE, {"command": command, "asked": asked, "data": pictures})
+    write_json(output / TUNING_FILE, {"command": command, "asked": asked, "data": pictures})
     trials = search(data, fixed, options.trials, output)
     rows = [row(trial) for trial in trials]
     write_table(rows, output / "trials.csv")
@@ -219,14 +229,15 @@ def tune_characters(options: argparse.Namespace, command: str) -> None:
     best = suggest(trials[0].hyperparameters, fixed)
     asked = train.asked_for(options, best)
     try:
-        train.earlier_record(output / BEST_FOLDER / train.TRAINING_FILE, asked, options.resume)
+        earlier_record(output / BEST_FOLDER / TRAINING_FILE, asked, options.resume)
     except TrainingError:
         if not options.resume:
             raise
         # Of a trial that a later one has beaten.
         shutil.rmtree(output / BEST_FOLDER)
     train.train_and_record(best, data, asked, output / BEST_FOLDER, command, options.resume)
-    export.export(output / BEST_FOLDER, output / BUNDLE_FOLDER, name="tuned", command=command)
+    bundle = export.BundleOptions("tuned", command=command)
+    export.export([output / BEST_FOLDER], output / BUNDLE_FOLDER, options=bundle)
 
 
 def _markdown(rows: Sequence[dict[str, float | str]]) -> list[str]:

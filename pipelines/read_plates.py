@@ -25,8 +25,9 @@ from apache_beam.runners.runner import PipelineState
 
 from lpr_core.bundle import Bundle, BundleError
 from lpr_core.decode import DecodeLimits
-from lpr_core.plate_reader import DETECTORS, PlateReader, ReaderConfig
-from lpr_core.recognize import BACKENDS
+from lpr_core.layout_patterns import LAYOUTS
+from lpr_core.networks import BACKENDS
+from lpr_core.plate_reader import DETECTORS, READERS, PlateReader, ReaderConfig
 from pipelines.cli import code_version
 from pipelines.inputs import Inputs, block_size, expand_inputs, pack_refs
 from pipelines.metrics import (
@@ -87,8 +88,32 @@ def make_parser() -> argparse.ArgumentParser:
         help="known plates: image, x, y, w, h, text and any labels; may be repeated",
     )
     parser.add_argument("--bundle", metavar="FOLDER", help="models (default: those of the package)")
-    parser.add_argument("--detector", choices=list(DETECTORS), default=ReaderConfig.detector)
-    parser.add_argument("--backend", choices=list(BACKENDS), default=ReaderConfig.backend)
+    parser.add_argument(
+        "--detector",
+        choices=list(DETECTORS),
+        default=ReaderConfig.detector,
+        help="finds plates by the bundle's network, by contours, or takes each picture as one "
+        "plate (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--reader",
+        choices=list(READERS),
+        default=ReaderConfig.reader,
+        help="reads a plate as a whole, or cut into its characters (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=list(BACKENDS),
+        default=ReaderConfig.backend,
+        help="runs the networks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--layouts",
+        type=_layouts,
+        default=ReaderConfig.layouts,
+        metavar="NAME,...",
+        help="layouts of plates that tell O from 0 and I from 1, e.g. eu,us-ca,br (default: none)",
+    )
     parser.add_argument(
         "--min-confidence",
         type=_share,
@@ -143,6 +168,15 @@ def _at_least_one(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return value
+
+
+def _layouts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in LAYOUTS:
+            known = ", ".join(LAYOUTS)
+            raise argparse.ArgumentTypeError(f"no layout {name!r}: choose from {known}")
+    return names
 
 
 def _name(text: str) -> str:
@@ -249,7 +283,13 @@ def _running_mode(arguments: argparse.Namespace) -> str:
 
 
 def _load_reader(arguments: argparse.Namespace, folder: str | None) -> tuple[Bundle, PlateReader]:
-    config = ReaderConfig(arguments.detector, arguments.backend, arguments.min_confidence)
+    config = ReaderConfig(
+        arguments.detector,
+        arguments.reader,
+        arguments.backend,
+        arguments.min_confidence,
+        arguments.layouts,
+    )
     try:
         bundle = load_bundle(folder)
         reader = PlateReader(bundle, config)

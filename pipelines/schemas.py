@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipelines.stages import TIMED_STAGES
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 BOX = pa.struct([(name, pa.float64()) for name in ("x", "y", "width", "height")])
 """Pixels of the upright original picture, from its top-left corner."""
@@ -28,6 +28,15 @@ _CHARACTER = pa.struct(
         ("seen", pa.string()),
         ("box", BOX),
         ("alternatives", pa.list_(_CHARACTER_CHOICE)),
+    ]
+)
+
+_EDIT = pa.struct(
+    [
+        ("index", pa.int32()),
+        ("from", pa.string()),
+        ("to", pa.string()),
+        ("layout", pa.string()),
     ]
 )
 
@@ -74,6 +83,7 @@ PLATES = _schema(
     _required("status", pa.string()),
     pa.field("text", pa.string()),
     _required("text_raw", pa.string()),
+    _required("edits", pa.list_(_EDIT)),
     _required("confidence", pa.float64()),
     _required("detection_score", pa.float64()),
     _required("corners", pa.list_(POINT)),

@@ -22,9 +22,14 @@ from apache_beam.metrics import Metrics
 from lpr_core.decode import DecodeError, DecodeLimits, DecodeReason, decode
 from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Image
-from lpr_core.plate_reader import PlateRead, PlateReader, PlateStatus, compose_read
+from lpr_core.plate_reader import (
+    PlateRead,
+    PlateReader,
+    PlateStatus,
+    compose_read,
+    is_plate,
+)
 from lpr_core.rectify import PlateCrop
-from lpr_core.segment import CharacterBox
 from pipelines.inputs import ImageRef, unpack_refs
 from pipelines.shared_reader import SharedReader
 from pipelines.uris import open_store
@@ -173,10 +178,10 @@ class PlateEvidence:
 
 @dataclass(frozen=True)
 class SegmentedPicture:
-    """Segment to recognise: the characters of each plate."""
+    """Segment to recognise: each plate as the recognizer's `segment` left it."""
 
     facts: PictureFacts
-    plates: tuple[tuple[PlateDetection, PlateEvidence, tuple[CharacterBox, ...]], ...]
+    plates: tuple[tuple[PlateDetection, PlateEvidence, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -329,7 +334,7 @@ def segment_plates(picture: DetectedPicture, tools: Tools) -> SegmentedPicture:
         evidence = PlateEvidence(
             hashlib.sha256(image).hexdigest(), image if tools.keep_crops else None
         )
-        plates.append((detection, evidence, tools.reader.segmenter.segment(crop)))
+        plates.append((detection, evidence, tools.reader.recognizer.segment(crop)))
     return SegmentedPicture(picture.facts, tuple(plates))
 
 
@@ -340,12 +345,12 @@ def crop_file(crop: PlateCrop) -> bytes:
 
 
 def recognise_plates(picture: SegmentedPicture, tools: Tools) -> PictureResult:
-    """Read the characters of all plates of the picture as one batch."""
-    characters = tools.reader.recognizer.recognize([boxes for _, _, boxes in picture.plates])
-    minimum = tools.reader.config.min_confidence
+    """Read the plates of the picture."""
+    reads = tools.reader.recognizer.recognize([segmented for _, _, segmented in picture.plates])
     plates = tuple(
-        (compose_read(detection, read, minimum), evidence)
-        for (detection, evidence, _), read in zip(picture.plates, characters, strict=True)
+        (compose_read(detection, read, tools.reader.config), evidence)
+        for (detection, evidence, _), read in zip(picture.plates, reads, strict=True)
+        if is_plate(detection, read)
     )
     return PictureResult(picture.facts, plates)
 

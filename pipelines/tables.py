@@ -95,6 +95,10 @@ def plate_rows(run: Run, result: PictureResult) -> list[Row]:
             "status": read.status.value,
             "text": read.text,
             "text_raw": read.text_raw,
+            "edits": [
+                {"index": e.index, "from": e.was, "to": e.becomes, "layout": e.layout}
+                for e in read.edits
+            ],
             "confidence": read.confidence,
             "detection_score": read.detection.score,
             "corners": [{"x": x, "y": y} for x, y in read.detection.quad],

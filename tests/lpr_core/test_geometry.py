@@ -81,3 +81,30 @@ def test_a_plate_far_outside_the_picture_is_refused_or_border():
     corners = ((1000, 1000), (2000, 1000), (2000, 1500), (1000, 1500))
     with pytest.raises(DegenerateQuadError):
         rectify(np.zeros((60, 80), np.uint8), corners)
+
+
+@pytest.mark.parametrize("enlarged", [1, 6])
+def test_a_margin_keeps_the_surroundings_of_a_plate(enlarged):
+    # A white plate of 200 × 50 on grey; with half its height on each side, 250 × 100.
+    image = np.full((200 * enlarged, 400 * enlarged), 60, np.uint8)
+    plate = Box(100 * enlarged, 80 * enlarged, 200 * enlarged, 50 * enlarged)
+    image[80 * enlarged : 130 * enlarged, 100 * enlarged : 300 * enlarged] = 255
+    crop = rectify(image, plate.corners, margin=0.5)
+    assert crop.pixels.shape == (CROP_HEIGHT, 240)
+    assert crop.border == CROP_HEIGHT / 4
+    border = round(crop.border)
+    assert (crop.pixels[: border - 2] == 60).all() and (crop.pixels[:, -border + 2 :] == 60).all()
+    assert (crop.pixels[border + 2 : -border - 2, border + 2 : -border - 2] == 255).all()
+    inside = Box(crop.border, crop.border, 240 - 2 * crop.border, CROP_HEIGHT - 2 * crop.border)
+    around = crop.in_image(inside)
+    assert (around.x, around.y) == (pytest.approx(plate.x), pytest.approx(plate.y))
+    assert (around.width, around.height) == (
+        pytest.approx(plate.width),
+        pytest.approx(plate.height),
+    )
+
+
+def test_a_margin_beyond_the_picture_repeats_its_border():
+    picture = np.full((50, 200), 77, np.uint8)
+    crop = rectify(picture, Box(0, 0, 200, 50).corners, margin=0.3)
+    assert (crop.pixels == 77).all()

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from lpr_core import PlateReader, PlateStatus, ReaderConfig
+from lpr_core.bundle import Bundle, BundleError
 from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Box, iou
-from lpr_core.plate_reader import compose_read
-from lpr_core.recognize import CharacterRead
+from lpr_core.plate_reader import READERS, compose_read
+from lpr_core.recognize import CharacterRead, TextRead
 
 from .conftest import draw_plate, put_plate
 
@@ -73,33 +74,88 @@ def test_threads_may_share_a_reader(reader, scene):
         assert all(reads == expected for reads in threads.map(reader.read, [scene] * 12))
 
 
-def test_a_read_is_composed_of_its_characters():
-    detection = PlateDetection(Box(0, 0, 9, 9).corners, 1.0)
-    box = Box(0, 0, 1, 1)
-    first = CharacterRead("B", 0.6, "8", box, (("B", 0.6), ("8", 0.3), ("E", 0.1)))
-    second = CharacterRead("1", 0.9, "1", box, (("1", 0.9), ("I", 0.08), ("7", 0.02)))
-    third = CharacterRead("K", 1.0, "K", box, (("K", 1.0), ("X", 0.0), ("H", 0.0)))
-    read = compose_read(detection, [first, second, third])
-    assert (read.text, read.text_raw) == ("B1K", "81K")
-    # B·1 0.6·0.9, 8·1 0.3·0.9, E·1 0.1·0.9, B·I 0.6·0.08, …
-    assert read.confidence == pytest.approx(0.54)
-    assert [t for t, _ in read.alternatives[:4]] == ["B1K", "81K", "E1K", "BIK"]
-    assert [p for _, p in read.alternatives[:4]] == pytest.approx([0.54, 0.27, 0.09, 0.048])
-    assert len(read.alternatives) == 10
+DETECTION = PlateDetection(Box(0, 0, 9, 9).corners, 1.0)
 
 
-def test_a_plate_with_one_sure_character_is_unreadable():
-    detection = PlateDetection(Box(0, 0, 9, 9).corners, 1.0)
+def text_read(text: str, seen: str = "", confidence: float = 0.9, legible: bool = True) -> TextRead:
     box = Box(0, 0, 1, 1)
-    sure = CharacterRead("K", 0.9, "K", box, (("K", 0.9), ("X", 0.1), ("H", 0.0)))
-    unsure = CharacterRead("B", 0.8, "B", box, (("B", 0.8), ("8", 0.2), ("E", 0.0)))
-    assert compose_read(detection, [sure, sure, unsure]).text == "KKB"
-    assert compose_read(detection, [sure, unsure, unsure]).text is None
+    characters = (
+        CharacterRead(c, 0.95, s, box, ((c, 0.95),))
+        for c, s in zip(text, seen or text, strict=True)
+    )
+    return TextRead(tuple(characters), ((text, confidence), ("X", 0.01)), legible)
+
+
+def test_a_read_says_what_was_seen_and_how_sure_it_is():
+    read = compose_read(DETECTION, text_read("B1K", seen="81K"))
+    assert (read.text, read.text_raw, read.confidence) == ("B1K", "81K", 0.9)
+    assert read.alternatives == (("B1K", 0.9), ("X", 0.01))
+    assert (read.status, read.edits) == (PlateStatus.READ, ())
+
+
+def test_what_is_not_legible_has_no_text():
+    read = compose_read(DETECTION, text_read("B1K", legible=False))
+    assert (read.text, read.text_raw, read.status) == (None, "B1K", PlateStatus.UNREADABLE)
+
+
+def test_layouts_change_the_text_alone_and_every_change_is_told():
+    config = ReaderConfig(layouts=("br",))
+    read = compose_read(DETECTION, text_read("AB0O234"), config)
+    assert (read.text, read.text_raw) == ("ABO0234", "AB0O234")
+    assert "".join(c.character for c in read.characters) == "AB0O234"
+    assert [(e.index, e.was, e.becomes, e.layout) for e in read.edits] == [
+        (2, "0", "O", "br"),
+        (3, "O", "0", "br"),
+    ]
+    assert compose_read(DETECTION, text_read("AB0O234")).text == "AB0O234"
+    unreadable = compose_read(DETECTION, text_read("AB0O234", legible=False), config)
+    assert (unreadable.text, unreadable.edits) == (None, ())
+
+
+def test_a_whole_plate_reader_gets_plates_with_their_surroundings(monkeypatch, scene):
+    margins: list[float] = []
+
+    class Recognizer:
+        margin = 0.08
+
+        def __init__(self, bundle, backend):
+            pass
+
+        def segment(self, crop):
+            margins.append(crop.border / (crop.pixels.shape[0] - 2 * crop.border))
+            return "evidence"
+
+        def recognize(self, plates):
+            assert plates == ["evidence"]
+            return [text_read("KA19TRS", confidence=0.4)]
+
+        def warm_up(self):
+            pass
+
+    monkeypatch.setitem(READERS, "sequence", Recognizer)
+    put_plate(scene, draw_plate("XX00XXX"), 320, 330)
+    (read,) = PlateReader.from_bundle(reader="sequence").read(scene)
+    assert (read.text, read.confidence) == ("KA19TRS", 0.4)
+    assert margins == [pytest.approx(0.08)]
+    (unsure,) = PlateReader.from_bundle(reader="sequence", min_confidence=0.5).read(scene)
+    assert (unsure.text, unsure.text_raw) == (None, "KA19TRS")
+
+
+def test_a_bundle_that_lacks_a_model_is_refused_before_any_picture():
+    bundle = Bundle.load()
+    models = {name: bundle.manifest["models"][name] for name in ("characters",)}
+    only_characters = Bundle({**bundle.manifest, "models": models}, bundle.files, bundle.sha256)
+    with pytest.raises(BundleError, match="no reader model"):
+        PlateReader(only_characters, ReaderConfig(detector="contour", reader="sequence"))
 
 
 def test_configurations_that_are_not_possible_are_refused():
     with pytest.raises(ValueError, match=r"no detector 'yolo'.*contour"):
         ReaderConfig(detector="yolo")
+    with pytest.raises(ValueError, match=r"no reader 'ocr'.*sequence"):
+        ReaderConfig(reader="ocr")
+    with pytest.raises(ValueError, match=r"no layout 'xx': choose from eu, us, "):
+        ReaderConfig(layouts=("br", "xx"))
     with pytest.raises(ValueError, match="0 to 1"):
         ReaderConfig(min_confidence=1.5)
 
@@ -107,3 +163,6 @@ def test_configurations_that_are_not_possible_are_refused():
 def test_a_configuration_is_named_by_its_hash():
     assert ReaderConfig().sha256 == ReaderConfig(min_confidence=0.0).sha256
     assert ReaderConfig().sha256 != ReaderConfig(min_confidence=0.5).sha256
+    assert ReaderConfig().sha256 != ReaderConfig(layouts=("eu",)).sha256
+    other = {"characters": "sequence", "sequence": "characters"}[ReaderConfig.reader]
+    assert ReaderConfig().sha256 != ReaderConfig(reader=other).sha256

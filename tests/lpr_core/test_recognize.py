@@ -7,9 +7,10 @@ import pytest
 
 from lpr_core.bundle import Bundle, BundleError
 from lpr_core.geometry import Box
-from lpr_core.recognize import ALPHABET, BACKENDS, CharacterRecognizer, normalise_character
+from lpr_core.networks import BACKENDS
+from lpr_core.recognize import ALPHABET, CharacterRecognizer, TextRead, normalise_character
 from lpr_core.rectify import rectify
-from lpr_core.segment import CharacterSegmenter, cut_character
+from lpr_core.segment import CharacterBox, CharacterSegmenter, cut_character
 
 from .conftest import FACE, draw_plate
 
@@ -90,18 +91,55 @@ def test_each_character_has_its_place_probability_and_alternatives(recognizer):
     crop = rectify(plate, Box(0, 0, plate.shape[1], plate.shape[0]).corners)
     boxes = CharacterSegmenter().segment(crop)
     first, nothing = recognizer.recognize([boxes, ()])
-    assert "".join(c.character for c in first) == "KA19TRS"
-    assert nothing == ()
-    for read, box in zip(first, boxes, strict=True):
+    assert (first.text, first.legible) == ("KA19TRS", True)
+    assert (nothing, nothing.text, nothing.confidence) == (TextRead((), (), False), "", 0.0)
+    for read, box in zip(first.characters, boxes, strict=True):
         assert read.box == box.box
         assert read.alternatives[0] == (read.character, read.probability)
         shares = [p for _, p in read.alternatives]
         assert shares == sorted(shares, reverse=True) and len(shares) == 3 and sum(shares) <= 1.0001
 
 
+def reading(
+    recognizer: CharacterRecognizer, monkeypatch: pytest.MonkeyPatch, *shapes: dict[str, float]
+) -> TextRead:
+    """What is read where the CNN sees this in each character, whatever stands beside it."""
+    rows = np.array([[shape.get(c, 0.0) for c in ALPHABET] for shape in shapes], np.float32)
+    monkeypatch.setattr(recognizer, "classify", lambda images: rows)
+    monkeypatch.setattr("lpr_core.recognize.in_context", lambda shapes, *_: shapes)
+    box = Box(0, 0, 1, 1)
+    cut = CharacterBox(box, box, 0, np.zeros((9, 9), np.uint8))
+    (read,) = recognizer.recognize([[cut] * len(shapes)])
+    return read
+
+
+def test_a_text_is_as_sure_as_all_its_characters(recognizer, monkeypatch):
+    read = reading(
+        recognizer,
+        monkeypatch,
+        {"B": 0.6, "8": 0.3, "E": 0.1},
+        {"1": 0.9, "I": 0.08, "7": 0.02},
+        {"K": 1.0},
+    )
+    assert read.text == "B1K"
+    # B·1 0.6·0.9, 8·1 0.3·0.9, E·1 0.1·0.9, B·I 0.6·0.08, …
+    assert read.confidence == pytest.approx(0.54)
+    assert [t for t, _ in read.alternatives[:4]] == ["B1K", "81K", "E1K", "BIK"]
+    assert [p for _, p in read.alternatives[:4]] == pytest.approx([0.54, 0.27, 0.09, 0.048])
+    assert len(read.alternatives) == 10
+
+
+def test_a_plate_with_one_sure_character_is_not_legible(recognizer, monkeypatch):
+    sure, unsure = {"K": 0.92, "X": 0.08}, {"B": 0.8, "8": 0.2}
+    read = reading(recognizer, monkeypatch, sure, sure, unsure)
+    assert (read.text, read.legible) == ("KKB", True)
+    read = reading(recognizer, monkeypatch, sure, unsure, unsure)
+    assert (read.text, read.legible) == ("KBB", False)
+
+
 def test_a_bundle_without_a_character_model_is_refused():
     bundle = Bundle.load()
-    with pytest.raises(BundleError, match="no character model"):
+    with pytest.raises(BundleError, match="no characters model"):
         CharacterRecognizer(Bundle({"models": {}}, bundle.files, bundle.sha256))
     with pytest.raises(ValueError, match=r"no backend 'torch'.*litert"):
         CharacterRecognizer(bundle, backend="torch")

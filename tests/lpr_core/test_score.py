@@ -6,9 +6,11 @@ from lpr_core.geometry import Box
 from lpr_core.score import (
     PlateMatch,
     align_texts,
+    calibration_error,
     edit_distance,
     match_plates,
     normalise_text,
+    reliability,
     wilson_interval,
 )
 
@@ -98,3 +100,20 @@ def test_wilson_interval_holds_the_share(total, data):
     hits = data.draw(st.integers(0, total))
     low, high = wilson_interval(hits, total)
     assert 0 <= low <= hits / total + 1e-12 and hits / total - 1e-12 <= high <= 1
+
+
+def test_calibration_error_of_a_hand_computed_example():
+    # Bins of a quarter. [0, ¼): 0.1 and 0.2, none right: mean 0.15, accuracy 0. [¼, ½): none.
+    # [½, ¾): 0.5, an edge, right. [¾, 1]: 0.8, 0.9 and 1.0, two of them right.
+    bins = reliability([0.1, 0.2, 0.5, 0.8, 0.9, 1.0], [False, False, True, True, False, True], 4)
+    assert [one.reads for one in bins] == [2, 0, 1, 3]
+    assert (bins[1].confidence, bins[1].accuracy) == (None, None)
+    assert [one.confidence for one in bins if one.reads] == pytest.approx([0.15, 0.5, 0.9])
+    assert [one.accuracy for one in bins if one.reads] == pytest.approx([0, 1, 2 / 3])
+    # (2 · 0.15 + 1 · 0.5 + 3 · (0.9 − 2/3)) / 6 = (0.3 + 0.5 + 0.7) / 6
+    assert calibration_error(bins) == pytest.approx(0.25)
+
+
+def test_no_reads_have_no_calibration_error():
+    with pytest.raises(ValueError, match="no reads"):
+        calibration_error(reliability([], []))

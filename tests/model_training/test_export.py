@@ -1,15 +1,23 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from lpr_core.bundle import Bundle
+from lpr_core.networks import BACKENDS, BundledNetwork
 from lpr_core.recognize import ALPHABET, CharacterRecognizer
-from model_training import export
+from lpr_core.sequence import SequenceRecognizer
+from model_training import export, trained_models
 from model_training.architectures import ARCHITECTURES, build
+from model_training.bundle_card import licence_of
+from model_training.calibration import clean_views, read_samples
 from model_training.classifiers import ModelError, load_classifier
-from model_training.export import ExportError, check_equal, fit_temperature
+from model_training.detector_network import build_detector, detector_loss
+from model_training.export import check_equal
+from model_training.train_reader import read_validation
+from model_training.trained_models import ExportError, load_trained
 from tests.model_training.test_characters import write_set
 
 NAMES = {"keras": "network.keras", "h5": "network.h5", "saved_model": "network"}
@@ -25,6 +33,37 @@ def expected(trained):
     assert len(pictures) == 33
     model = keras.saving.load_model(trained / "best.keras", compile=False)
     return pictures, model.predict(pictures[..., None], verbose=0)
+
+
+@pytest.fixture(scope="module")
+def trained_detector(tmp_path_factory):
+    """What a training of no epoch would leave: an untrained network, and pictures to judge it."""
+    keras = pytest.importorskip("keras")
+    folder = tmp_path_factory.mktemp("detector")
+    keras.utils.set_random_seed(2)
+    network = build_detector()
+    # Batch normalisation as a training leaves it, not as it begins.
+    rng = np.random.default_rng(3)
+    network.set_weights([w + rng.normal(0, 0.02, w.shape) for w in network.get_weights()])
+    network.compile(keras.optimizers.AdamW(), loss=detector_loss)
+    network.save(folder / "best.keras")
+    lines = ["image,x,y,w,h"]
+    for number, plate in enumerate(("10,20,90,20", ",,,", ",,,")):
+        pixels = cv2.resize(rng.integers(0, 255, (12, 16), np.uint8), (320, 240))
+        cv2.imwrite(str(folder / f"{number}.png"), pixels)
+        lines.append(f"{folder / str(number)}.png,{plate}")
+    (folder / "validation.csv").write_text("\n".join(lines) + "\n")
+    record = {
+        "architecture": "heatmap",
+        "command": "platebeam train detector --backgrounds here=MIT",
+        "seed": 2,
+        "data": [{"name": "here", "pictures": 3, "sha256": "0" * 64, "licence": "MIT"}],
+        "seconds": 7200,
+        "libraries": {"torch": "2.0"},
+        "metrics": {"val_recall": 0.5, "val_corners": 0.25, "val_false": 0.125},
+    }
+    (folder / "training.json").write_text(json.dumps(record))
+    return folder
 
 
 def damaged(network):
@@ -49,11 +88,111 @@ def test_the_exported_bundle_equals_the_trained_model(trained, expected, tmp_pat
         np.testing.assert_allclose(found, calibrated, atol=1e-5)
     np.testing.assert_allclose(load_classifier(output)(pictures), calibrated, atol=1e-5)
     assert bundle.manifest["name"] == "tiny"
-    assert bundle.manifest["training"]["metrics"]["report"]["pictures"] == 12
+    assert bundle.manifest["training"]["characters"]["metrics"]["report"]["pictures"] == 12
     card = bundle.files["card.md"].decode()
     assert "platebeam train characters --data" in card and "`report` | 12 |" in card
     assert "trained on: CC0-1.0." in bundle.files["LICENSE.md"].decode()
     assert [path.name for path in tmp_path.glob("new/*")] == ["bundle"]
+
+
+def test_a_bundle_takes_a_model_of_each_kind(trained, trained_reader, trained_detector, tmp_path):
+    results = tmp_path / "results.md"
+    results.write_text("| scenes | 12 of 13 |\n")
+    output = tmp_path / "bundle"
+    folders = [str(trained), str(trained_reader), str(trained_detector)]
+    arguments = ["--output", str(output), "--results", str(results), "--machine", "a loom"]
+    assert export.main([*folders, *arguments]) == 0
+    bundle = Bundle.load(output)
+    models = bundle.manifest["models"]
+    assert list(models) == ["characters", "reader", "detector"]
+    assert models["detector"]["input"] == {"height": 384, "width": 512}
+    assert models["detector"]["preprocessing"] == {"name": "letterbox", "version": 1}
+    assert models["reader"]["input"] == {"height": 64, "width": 160}
+    assert models["reader"]["alphabet"] == ALPHABET
+    assert models["reader"]["preprocessing"] == {"name": "normalise_plate", "version": 1}
+    assert 0.2 <= models["detector"]["threshold"] <= 0.9
+    computed, turned_out = models["reader"]["calibration"]["confidence"]
+    assert len(computed) == len(turned_out) <= 12
+    training = bundle.manifest["training"]
+    assert training["detector"]["command"].endswith("here=MIT")
+    assert training["reader"]["metrics"]["val_exact"] > 0
+    card, licence = (bundle.files[name].decode() for name in ("card.md", "LICENSE.md"))
+    for name in ("Character CNN", "Whole-plate reader", "Plate detector"):
+        assert f"\n## {name}\n" in card
+    assert "Trained on a loom." in card and "| scenes | 12 of 13 |" in card
+    assert "Seed 2, 2.0 hours. Libraries: torch 2.0." in card
+    assert "finds 50.0% of their plates" in card
+    assert "| detector | `here` | MIT |" in licence
+    assert "whichever that is of CC0-1.0, MIT" in licence
+
+
+@pytest.mark.parametrize("kind", ["reader", "detector"])
+def test_weights_of_16_bits_are_the_same_in_both_files(kind, request, tmp_path):
+    import keras
+
+    folder = request.getfixturevalue(f"trained_{kind}")
+    assert export.main([str(folder), "--output", str(tmp_path / "bundle")]) == 0
+    bundle = Bundle.load(tmp_path / "bundle")
+    model = load_trained(folder)
+    inputs = model.inputs[:3]
+    kept, rounded = (BundledNetwork(bundle, kind, name)(inputs) for name in BACKENDS)
+    np.testing.assert_allclose(model.comparable(kept), model.comparable(rounded), atol=1e-4)
+    trained_to = model.comparable(model.network.predict_on_batch(inputs))
+    difference = np.abs(model.comparable(kept) - trained_to).max()
+    assert 0 < difference < 0.05
+    assert len(bundle.files[f"{kind}.tflite"]) < 0.6 * len(bundle.files[f"{kind}.keras"])
+    path = tmp_path / "network.keras"
+    path.write_bytes(bundle.files[f"{kind}.keras"])
+    network = keras.saving.load_model(path, compile=False)
+    assert "BatchNormalization" not in {type(layer).__name__ for layer in network.layers}
+    for weights in network.get_weights():
+        assert np.array_equal(weights, weights.astype(np.float16))
+
+
+def test_a_reader_alone_makes_a_bundle_that_reads(trained_reader, tmp_path, capsys):
+    report = write_set(tmp_path / "report", dark=False)
+    arguments = [str(trained_reader), "--output", str(tmp_path / "bundle")]
+    assert export.main([*arguments, "--report", str(report)]) == 2
+    assert "give a character model" in capsys.readouterr().err
+    assert export.main(arguments) == 0
+    recognizer = SequenceRecognizer(Bundle.load(tmp_path / "bundle"))
+    samples = clean_views(read_validation(trained_reader / "validation.npz"))
+    reads = read_samples(recognizer, samples)
+    assert np.mean([read.right for read in reads]) > 0.5
+    assert all(0 <= read.confidence < 1 for read in reads)
+
+
+def test_models_are_told_apart_by_their_records(trained, tmp_path, capsys):
+    output = tmp_path / "bundle"
+    assert export.main([str(trained), str(trained), "--output", str(output)]) == 2
+    assert "give one folder of a characters training" in capsys.readouterr().err
+    arguments = [str(trained), str(trained), "--format", "h5", "--output", f"{output}.h5"]
+    assert export.main(arguments) == 2
+    assert export.main([str(tmp_path), "--output", str(output)]) == 2
+    assert "training.json" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_other_backends_of_keras_cannot_export(trained, tmp_path, monkeypatch, capsys):
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    assert export.main([str(trained), "--output", str(tmp_path / "bundle")]) == 2
+    assert "KERAS_BACKEND is torch: export with KERAS_BACKEND=tensorflow" in capsys.readouterr().err
+
+
+def test_what_rounding_or_size_would_spoil_is_no_bundle(
+    trained_detector, tmp_path, monkeypatch, capsys
+):
+    arguments = [str(trained_detector), "--output", str(tmp_path / "bundle")]
+    with monkeypatch.context() as patch:
+        patch.setattr(trained_models.TrainedDetector, "changed_by", lambda self, network: 0.006)
+        assert export.main(arguments) == 1
+    assert "16 bits change what the detector does on 0.60%" in capsys.readouterr().err
+    monkeypatch.setattr(export, "BUNDLE_BYTES", 1_000_000)
+    assert export.main(arguments) == 1
+    assert "takes more than 1,000,000 bytes: detector.tflite" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("form", NAMES)
@@ -89,7 +228,7 @@ def test_every_architecture_can_be_exported(trained, tmp_path, architecture):
     network.save(folder / "best.keras")
     assert export.main([str(folder), "--output", str(tmp_path / "bundle")]) == 0
     card = (tmp_path / "bundle" / "card.md").read_text()
-    assert f" {network.count_params():,} parameters" in card.replace("\n", " ")
+    assert f"| Character CNN | `three_conv_bn` | {network.count_params():,} |" in card
 
 
 def test_a_bundle_of_other_characters_is_no_model(tmp_path):
@@ -108,9 +247,9 @@ def test_a_bundle_that_differs_fails_and_writes_nothing(
 ):
     convert = getattr(export, function)
 
-    def convert_damaged(network):
+    def convert_damaged(network, *options):
         weights = damaged(network)
-        data = convert(network)
+        data = convert(network, *options)
         network.set_weights(weights)
         return data
 
@@ -219,33 +358,27 @@ def test_what_is_no_character_model_is_told_so(tmp_path):
         assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_models_are_compared_within_a_tolerance():
-    pictures = np.zeros((3, 28, 28), np.float32)
+def test_models_are_compared_within_a_tolerance(trained):
+    model = load_trained(trained)
 
     def constant(value):
-        return lambda images: np.full((len(images), 36), value, np.float32)
+        return lambda inputs: np.full((len(inputs), 36), value, np.float32)
 
-    assert check_equal(constant(0.5), constant(0.500005), pictures) == pytest.approx(5e-6, rel=0.1)
-    with pytest.raises(ExportError, match="differs"):
-        check_equal(constant(0.5), constant(0.50002), pictures)
-    with pytest.raises(ExportError, match="differs"):
-        check_equal(constant(0.5), constant(float("nan")), pictures)
-    with pytest.raises(ExportError, match="no pictures"):
-        check_equal(constant(0.5), constant(0.5), pictures[:0])
+    close = check_equal(model, constant(0.5), constant(0.500005))
+    assert close == pytest.approx(5e-6, rel=0.1)
+    for other in (0.50002, float("nan")):
+        with pytest.raises(ExportError, match="characters differs"):
+            check_equal(model, constant(0.5), constant(other))
+    model._pictures = model._pictures[:0]
+    with pytest.raises(ExportError, match="nothing to compare the exported characters on"):
+        check_equal(model, constant(0.5), constant(0.5))
 
 
 def test_weights_have_the_licence_of_their_pictures_unless_told_otherwise():
     def licence(*pictures):
-        return export.licence_of([{"licence": name} for name in pictures])
+        return licence_of([{"licence": name} for name in pictures])
 
     assert licence("own generator, MIT") == "MIT"
     assert licence("GPL-3.0", "own generator, MIT", "GPL-3.0") == "GPL-3.0"
     assert licence("unknown") == "unknown"
     assert licence("MIT", "GPL-3.0") == "whichever that is of GPL-3.0, MIT"
-
-
-def test_temperature_brings_confidence_to_accuracy():
-    # Always 90 % sure of class 0, right in three of four: the likeliest share is 75 %.
-    # 0.9^(1/T) / (0.9^(1/T) + 0.1^(1/T)) = 0.75 where 9^(1/T) = 3, so T = 2.
-    probabilities = np.tile(np.array([[0.9, 0.1]], np.float32), (4, 1))
-    assert fit_temperature(probabilities, np.array([0, 0, 0, 1], np.int32)) == pytest.approx(2.0)

@@ -10,7 +10,7 @@ from model_training.architectures import ARCHITECTURES, build
 from tests.model_training.test_characters import write_set
 
 pytest.importorskip("tensorflow", reason="training needs the extra `train`")
-from model_training import train
+from model_training import train, train_characters, training_folder
 
 SMALL = ("--architecture", "two_conv", "--filters", "4", "4", "--dense", "8", "8")
 
@@ -90,7 +90,9 @@ def test_architectures_are_the_sources(name, layers):
 
 def test_the_first_source_s_recipe_is_the_default(pictures, tmp_path, monkeypatch):
     recipes = []
-    monkeypatch.setattr(train, "train_and_record", lambda recipe, *rest: recipes.append(recipe))
+    monkeypatch.setattr(
+        train_characters, "train_and_record", lambda recipe, *rest: recipes.append(recipe)
+    )
     assert run(pictures, tmp_path) == 0
     (recipe,) = recipes
     assert recipe.architecture == "three_conv_bn"
@@ -275,8 +277,42 @@ def test_the_best_epoch_is_the_first_of_equal_ones():
         "val_sparse_categorical_accuracy": [0.5, 0.9, 0.9, 0.8],
         "val_loss": [2.0, 0.6, 0.4, 0.5],
     }
-    by_accuracy = train.summarise(history, "accuracy")
+    by_accuracy = train_characters.summarise(history, "accuracy")
     assert (by_accuracy["best_epoch"], by_accuracy["validation_loss"]) == (2, 0.6)
-    by_loss = train.summarise(history, "loss")
+    by_loss = train_characters.summarise(history, "loss")
     assert (by_loss["best_epoch"], by_loss["validation_accuracy"]) == (3, 0.9)
     assert (by_loss["last_epoch"], by_loss["last_accuracy"], by_loss["last_loss"]) == (4, 0.8, 0.5)
+
+
+def test_versions_name_the_backend_in_use(monkeypatch):
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
+    assert list(training_folder.library_versions()) == ["python", "numpy", "keras", "opencv"]
+
+
+def test_history_is_cut_back_to_the_checkpoint_s_epochs(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,loss,val_exact\n0,3.0,0.5\n1,2.0,0.7\n2,1.0,0.6\n")
+    assert training_folder.keep_history(path, 2, "val_exact", "max") == 0.7
+    assert path.read_text() == "epoch,loss,val_exact\n0,3.0,0.5\n1,2.0,0.7\n"
+    assert training_folder.keep_history(path, 2, "loss", "min") == 2.0
+    for epochs, column in ((3, "loss"), (2, "val_loss")):
+        with pytest.raises(training_folder.TrainingError, match="lacks epochs"):
+            training_folder.keep_history(path, epochs, column, "min")
+    assert training_folder.keep_history(path, 0, "loss", "min") is None
+    assert path.read_text() == ""
+
+
+def test_seconds_add_up_and_are_kept_when_a_training_fails(tmp_path, monkeypatch):
+    path = tmp_path / "training.json"
+    clock = iter((10.0, 17.2, 20.0, 29.0))
+    monkeypatch.setattr(training_folder.time, "monotonic", lambda: next(clock))
+    with pytest.raises(KeyboardInterrupt), training_folder.recorded(path, {"seed": 1}, {}):
+        assert json.loads(path.read_text()) == {"seed": 1, "seconds": 0}
+        raise KeyboardInterrupt
+    earlier = json.loads(path.read_text())
+    assert earlier == {"seed": 1, "seconds": 7}
+    with training_folder.recorded(path, {"seed": 1}, earlier, ended=True):
+        pass
+    assert json.loads(path.read_text())["seconds"] == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
+from lpr_core.bundle import FORMAT, FORMAT_VERSION, MANIFEST
 from pipelines import cli, read_plates
 
 
@@ -53,8 +55,12 @@ def test_the_plan_names_the_run_and_what_reads_it(street: Path, tmp_path: Path) 
     assert plan.config["sha256"] == plan.run.config_sha256
     assert plan.bundle["sha256"] == plan.run.bundle_sha256
     assert plan.ignored_files == 2  # truth.csv and notes.txt
-    other = prepare(street, tmp_path, "--min-confidence=0.5").plan
-    assert other.run.config_sha256 != plan.run.config_sha256
+    assert plan.config["layouts"] == ()
+    hashes = {plan.run.config_sha256}
+    for more in ("--min-confidence=0.5", "--layouts=eu", "--layouts=eu,us-ca"):
+        other = prepare(street, tmp_path, "--min-confidence=0.4", more).plan
+        assert other.run.config_sha256 not in hashes
+        hashes.add(other.run.config_sha256)
     assert other.run.run_id != plan.run.run_id
 
 
@@ -76,6 +82,16 @@ def test_the_plan_names_the_run_and_what_reads_it(street: Path, tmp_path: Path) 
         (["{street}", "--output={out}", "--workers=0"], "less than 1"),
         (["{street}", "--output={out}", "--workers=two"], "invalid"),
         (["{street}", "--output={out}", "--detector=magic"], "invalid choice"),
+        (["{street}", "--output={out}", "--reader=magic"], "invalid choice"),
+        (["{street}", "--output={out}", "--layouts=br,magic"], "no layout 'magic': choose from eu"),
+        (
+            ["{street}", "--output={out}", "--bundle={modelless}", "--detector=contour"],
+            "no reader model for litert: choose another bundle",
+        ),
+        (
+            ["{street}", "--output={out}", "--bundle={modelless}", "--detector=heatmap"],
+            "no detector model for litert: choose another bundle",
+        ),
         (["{street}", "--output={out}", "--min-confidence=1.5"], "between 0 and 1"),
         (["{street}", "--output={out}", "--max-failure-rate=-1"], "between 0 and 1"),
         (["{street}", "--output={out}", "--max-bytes=0"], "less than 1"),
@@ -96,7 +112,12 @@ def test_bad_options_end_with_status_2_and_one_line_before_any_work(
 ) -> None:
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
-    filled = [a.format(street=street, out=out, empty=tmp_path / "empty") for a in arguments]
+    folders = {"street": street, "out": out, "empty": tmp_path / "empty"}
+    folders["modelless"] = tmp_path / "modelless"
+    folders["modelless"].mkdir()
+    manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, "models": {}, "files": {}}
+    (folders["modelless"] / MANIFEST).write_text(json.dumps(manifest))
+    filled = [argument.format(**folders) for argument in arguments]
     try:
         status = read_plates.main(filled)
     except SystemExit as stop:  # argparse's own way out

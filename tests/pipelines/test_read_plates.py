@@ -241,6 +241,20 @@ def test_less_sure_plates_are_found_but_unreadable(street: Path, read: Read) -> 
     assert tables.record["counts"]["unreadable"] == 1
 
 
+def test_layouts_may_tell_o_from_0_and_the_edit_is_told(tmp_path: Path, read: Read) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "hu.png"), draw_scene(["ABO120"]))
+    classical = ("--detector=contour", "--reader=characters")
+    (plate,) = read(tmp_path / "hu.png", *classical, name="plain").rows("plates")
+    assert (plate["text"], plate["text_raw"], plate["edits"]) == ("AB0120", "AB0120", [])
+    tables = read(tmp_path / "hu.png", *classical, "--layouts=br,hu", workers=2)
+    (plate,) = tables.rows("plates")
+    assert (plate["text"], plate["text_raw"]) == ("ABO120", "AB0120")
+    assert plate["edits"] == [{"index": 2, "from": "0", "to": "O", "layout": "hu"}]
+    assert tables.record["config"]["layouts"] == ["br", "hu"]
+
+
 def test_the_summary_tells_counts_accuracy_and_place(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -407,4 +421,4 @@ def test_tables_keep_their_schema_in_the_file(street: Path, read: Read) -> None:
     for name, schema in SCHEMAS.items():
         table: pa.Table = tables.table(name)
         assert table.schema.equals(schema)
-        assert table.schema.metadata[b"schema_version"] == b"1"
+        assert table.schema.metadata[b"schema_version"] == b"2"

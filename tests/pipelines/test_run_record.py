@@ -42,7 +42,7 @@ def test_the_record_tells_what_read_the_plates(street: Path, read: Read) -> None
     assert json.loads((result.output / "runs" / "r1.json").read_text()) == record
     assert record["state"] == "complete"
     assert record["bundle"]["sha256"] == Bundle.load().sha256
-    assert record["config"]["detector"] == "contour"
+    assert record["config"]["detector"] == "heatmap"
     assert record["started_at"] <= record["finished_at"]
     assert record["options"]["inputs"] == [str(street)]
     assert record["options"]["beam"]["runner"] == "FnApiRunner"

@@ -1,0 +1,277 @@
+"""Plates in a picture, found by the bundle's detector network in two looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lpr_core.bundle import Bundle, BundleError
+from lpr_core.detect import PlateDetection
+from lpr_core.geometry import Box, Image, Matrix, as_quad, intersection, iou, transform_points
+from lpr_core.networks import BundledNetwork, Floats, Network
+
+STRIDE = 4
+"""Pixels of the network's input to a cell of its output."""
+
+REACH = 32.0
+"""Pixels to one of the corners' offsets."""
+
+PADDING = 114
+"""Grey beside a picture that does not fill the input."""
+
+MAX_OVERLAP, MAX_COVERED = 0.3, 0.7
+"""Of the boxes of two plates: intersection over union, and over the smaller."""
+
+PEAKS = 12
+"""Looked at of one output, before those that overlap are dropped."""
+
+MAX_ENLARGEMENT = 2.0
+
+SECOND_LOOKS = (4, 2)
+"""Plates looked at again at once, in two rows and columns; and how often at most."""
+
+SECOND_SHARE = 2 / 3
+"""Of the second look in a plate's score, by its logarithm."""
+
+PLATE_WIDTH, PLATE_HEIGHT = 90.0, 60.0
+"""As large as a plate is seen at the second look, whichever is less, pixels."""
+
+LARGE = 2.0
+"""Times the network's input, from where a picture is searched in parts too."""
+
+TILES = 0.6
+"""Width and height of each of the four parts of a large picture, in shares of its own."""
+
+
+def network_input(grey: npt.NDArray[np.uint8]) -> Floats:
+    """Grey pictures, uint8, as the network takes them: float32, -1 to 1; training uses this too."""
+    return np.asarray(grey / np.float32(127.5) - 1, np.float32)
+
+
+def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, Matrix]:
+    """A picture in the middle of an input of the network, as large as it fits, padded.
+
+    Args:
+        image: grey, uint8 (height, width).
+        size: height and width of the input.
+
+    Returns:
+        uint8 of that size, and the transform of its points to the picture's.
+    """
+    height, width = image.shape
+    scale = min(size[0] / height, size[1] / width, MAX_ENLARGEMENT)
+    shown = max(1, round(width * scale)), max(1, round(height * scale))
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    left, top = (size[1] - shown[0]) // 2, (size[0] - shown[1]) // 2
+    seen = np.full(size, PADDING, np.uint8)
+    seen[top : top + shown[1], left : left + shown[0]] = cv2.resize(
+        image, shown, interpolation=shrink
+    )
+    x, y = width / shown[0], height / shown[1]
+    return seen, np.array([[x, 0, -left * x], [0, y, -top * y], [0, 0, 1]])
+
+
+def plates_of(output: Floats, threshold: float) -> list[PlateDetection]:
+    """What an output of the network says, in pixels of its input, surest first.
+
+    Args:
+        output: float32 (h, w, 9): the logit of a plate's middle, and the offsets of its corners
+            from the middle of the cell, in REACH pixels.
+        threshold: least score.
+    """
+    logits = np.ascontiguousarray(output[..., 0])
+    least = math.log(threshold / (1 - threshold))
+    highest = cv2.dilate(logits, np.ones((3, 3), np.uint8))
+    rows, columns = np.nonzero((logits >= highest) & (logits >= least))
+    order = np.argsort(-logits[rows, columns], kind="stable")[:PEAKS]
+    found = [
+        PlateDetection(
+            as_quad(_corners(output, int(rows[i]), int(columns[i]))),
+            1 / (1 + math.exp(-float(logits[rows[i], columns[i]]))),
+        )
+        for i in order
+    ]
+    return without_overlaps(found)
+
+
+def _corners(output: Floats, row: int, column: int) -> npt.NDArray[np.float64]:
+    """The corners that a cell and those beside it that are nearly as sure agree on, (4, 2)."""
+    top, left = max(0, row - 1), max(0, column - 1)
+    part = output[top : row + 2, left : column + 2].astype(np.float64)
+    weights = np.exp(np.minimum(0, part[..., 0] - output[row, column, 0]))
+    y, x = np.indices(weights.shape) + 0.5
+    middles = np.stack([x + left, y + top], axis=-1) * STRIDE
+    corners = middles[:, :, None] + part[..., 1:].reshape(*weights.shape, 4, 2) * REACH
+    return np.asarray(np.tensordot(weights / weights.sum(), corners, 2))
+
+
+def without_overlaps(detections: Sequence[PlateDetection]) -> list[PlateDetection]:
+    """The surest first, none with a box that a surer one's covers or mostly covers."""
+    kept: list[tuple[PlateDetection, Box]] = []
+    for one in sorted(detections, key=lambda detection: -detection.score):
+        box = one.box
+        if all(
+            iou(box, other) < MAX_OVERLAP
+            and intersection(box, other) < MAX_COVERED * min(box.area, other.area)
+            for _, other in kept
+        ):
+            kept.append((one, box))
+    return [one for one, _ in kept]
+
+
+class HeatmapDetector:
+    """Finds plates by a network that sees the whole picture, and then its candidates again.
+
+    The first look shrinks or enlarges the picture to the network's input. The second shows it the
+    candidates, several at once, turned upright and as large as it knows plates best; their corners
+    are those of the second look, their score a geometric mean of both looks'. A large picture in
+    which nothing is found is searched in parts. What is less sure than the bundle's threshold, yet
+    not hopeless, is found with the condition that it can be read.
+
+    Args:
+        bundle: holds the network and its threshold.
+        backend: see `BundledNetwork`.
+
+    Raises:
+        BundleError: the bundle holds no detector, or one that is described otherwise.
+        ValueError: an unknown backend.
+    """
+
+    def __init__(self, bundle: Bundle, backend: str = "litert") -> None:
+        network = BundledNetwork(bundle, "detector", backend)
+        try:
+            size = network.entry["input"]
+            self._size = int(size["height"]), int(size["width"])
+            self._threshold = float(network.entry["threshold"])
+            doubtful = network.entry.get("doubtful", {"threshold": self._threshold})
+            self._least = min(float(doubtful["threshold"]), self._threshold)
+            self._confidence = float(doubtful.get("confidence", 0.0))
+        except (KeyError, TypeError, ValueError):
+            raise BundleError("the bundle's detector lacks its input's size or threshold") from None
+        self._network: Network = network
+
+    def detect(self, image: Image) -> list[PlateDetection]:
+        """The plates of a picture, surest first, each with a score of 0 to 1.
+
+        Args:
+            image: grey, uint8 of shape (height, width).
+        """
+        levels = [image]
+        found = self._look_again(levels, self._look(image))
+        height, width = image.shape
+        if not found and (width > LARGE * self._size[1] or height > LARGE * self._size[0]):
+            candidates = []
+            for y in (0, height - round(TILES * height)):
+                for x in (0, width - round(TILES * width)):
+                    part = image[y : y + round(TILES * height), x : x + round(TILES * width)]
+                    candidates += [_moved(one, x, y) for one in self._look(part)]
+            found = self._look_again(levels, without_overlaps(candidates))
+        return found
+
+    def _look(self, image: Image) -> list[PlateDetection]:
+        """Candidates of a picture as a whole, in its pixels."""
+        seen, back = letterbox(image, self._size)
+        least = self._least ** (1 / (1 - SECOND_SHARE))  # even where the second is all sure
+        return [after(one, back) for one in plates_of(self._run(seen), least)]
+
+    def _look_again(
+        self, levels: list[Image], candidates: Sequence[PlateDetection]
+    ) -> list[PlateDetection]:
+        """The candidates that are plates at the second look too."""
+        at_once, times = SECOND_LOOKS
+        height, width = self._size[0] // 2, self._size[1] // 2
+        corners = [(x, y) for y in (0, height) for x in (0, width)]
+        least = self._least ** (1 / SECOND_SHARE)  # even where the first look is all sure
+        found = []
+        remaining = iter(candidates)
+        for _ in range(times):
+            group = list(islice(remaining, at_once))
+            if not group:
+                break
+            seen = np.full(self._size, PADDING, np.uint8)
+            views = [_upright(one, (height, width)) for one in group]
+            for (x, y), view in zip(corners, views, strict=False):
+                seen[y : y + height, x : x + width] = _warp(levels, view, (height, width))
+            output = self._run(seen)
+            for (x, y), view, first in zip(corners, views, group, strict=False):
+                rows = slice(y // STRIDE, (y + height) // STRIDE)
+                columns = slice(x // STRIDE, (x + width) // STRIDE)
+                for second in plates_of(output[rows, columns], least):
+                    if _holds(second.box, (width / 2, height / 2)):
+                        placed = after(second, np.asarray(np.linalg.inv(view), np.float64))
+                        score = first.score ** (1 - SECOND_SHARE) * second.score**SECOND_SHARE
+                        found.append(replace(placed, score=score))
+                        break
+        return [
+            one if one.score >= self._threshold else replace(one, least_confidence=self._confidence)
+            for one in without_overlaps(found)
+            if one.score >= self._least
+        ]
+
+    def _run(self, seen: Image) -> Floats:
+        return np.asarray(self._network(network_input(seen)[None, ..., None])[0], np.float32)
+
+
+def after(detection: PlateDetection, matrix: Matrix) -> PlateDetection:
+    """A detection after a projective transform of points."""
+    corners = np.array(transform_points(detection.quad, matrix))
+    return replace(detection, quad=as_quad(corners))
+
+
+def _moved(detection: PlateDetection, x: float, y: float) -> PlateDetection:
+    return after(detection, np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]))
+
+
+def _holds(box: Box, point: tuple[float, float]) -> bool:
+    return box.x <= point[0] <= box.right and box.y <= point[1] <= box.bottom
+
+
+def _upright(detection: PlateDetection, size: tuple[int, int]) -> Matrix:
+    """The transform that brings a plate to the middle of a window, upright and of known size."""
+    corners = np.array(detection.quad)
+    along = (corners[1] + corners[2] - corners[0] - corners[3]) / 2
+    down = (corners[2] + corners[3] - corners[0] - corners[1]) / 2
+    wide, tall = max(1.0, math.hypot(*along)), max(1.0, math.hypot(*down))
+    scale = min(PLATE_WIDTH / wide, PLATE_HEIGHT / tall)
+    cos, sin = scale * along / wide
+    x, y = corners.mean(axis=0)
+    return np.array(
+        [
+            [cos, sin, size[1] / 2 - cos * x - sin * y],
+            [-sin, cos, size[0] / 2 + sin * x - cos * y],
+            [0, 0, 1],
+        ]
+    )
+
+
+def _warp(levels: list[Image], view: Matrix, size: tuple[int, int]) -> Image:
+    """The picture after a transform, from that of its halves that it shrinks by less than two.
+
+    Args:
+        levels: the picture and the halves made so far; gets those that are missing.
+        view: of the picture's points to the result's.
+        size: height and width of the result.
+    """
+    number = max(0, math.floor(-math.log2(math.hypot(view[0, 0], view[0, 1]))))
+    for level in _halves(levels, number):
+        levels.append(level)
+    level = levels[min(number, len(levels) - 1)]
+    x, y = levels[0].shape[1] / level.shape[1], levels[0].shape[0] / level.shape[0]
+    matrix = view @ np.diag([x, y, 1.0])
+    matrix[:2, 2] += matrix[:2, :2] @ (0.5, 0.5) - 0.5  # warps count the centres of pixels
+    result = cv2.warpAffine(level, matrix[:2], size[::-1], borderValue=PADDING)
+    return np.asarray(result, np.uint8)
+
+
+def _halves(levels: Sequence[Image], number: int) -> Iterator[Image]:
+    level = levels[-1]
+    for _ in range(len(levels), number + 1):
+        size = max(1, level.shape[1] // 2), max(1, level.shape[0] // 2)
+        level = np.asarray(cv2.resize(level, size, interpolation=cv2.INTER_AREA), np.uint8)
+        yield level

@@ -1,0 +1,108 @@
+"""A bundle's networks behind one of two libraries, which agree to 1e-4."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lpr_core.bundle import Bundle, BundleError
+
+Floats = npt.NDArray[np.float32]
+Network = Callable[[Floats], Floats]
+"""A batch of shape (n, …) to its outputs of shape (n, …)."""
+
+
+class BundledNetwork:
+    """One of a bundle's networks.
+
+    "litert" runs in the workers (small, quick to import); "tensorflow" runs the Keras model of the
+    same bundle. Threads may share one: each makes its own interpreter. It travels to other
+    processes without any.
+
+    Attributes:
+        entry: what the manifest says of the network: alphabet, input size, calibration, …
+
+    Raises:
+        BundleError: the bundle holds no such network.
+        ValueError: an unknown backend.
+    """
+
+    def __init__(self, bundle: Bundle, model: str, backend: str = "litert") -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"no backend {backend!r}: choose from {list(BACKENDS)}")
+        kind, self._load = BACKENDS[backend]
+        try:
+            self.entry: dict[str, Any] = bundle.manifest["models"][model]
+            self._bytes = bundle.files[self.entry["files"][kind]]
+        except KeyError:
+            raise BundleError(
+                f"the bundle has no {model} model for {backend}: choose another bundle, or a "
+                "detector and a reader that do without"
+            ) from None
+        self._own = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_own"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _own=threading.local())
+
+    def __call__(self, batch: Floats) -> Floats:
+        """Run the network on float32 of shape (n, height, width, channels).
+
+        Raises:
+            ImportError: the backend's library is not installed.
+        """
+        if not hasattr(self._own, "network"):
+            self._own.network = self._load(self._bytes)
+        outputs: Floats = self._own.network(np.ascontiguousarray(batch, np.float32))
+        return outputs
+
+
+def _litert_network(model: bytes) -> Network:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]["index"]
+
+    def run(batch: Floats) -> Floats:
+        outputs = []
+        # One at a time: larger batches are no faster in LiteRT, and a read then never depends on
+        # what else stood in the picture.
+        for one in batch:
+            interpreter.set_tensor(source, one[None])
+            interpreter.invoke()
+            outputs.append(interpreter.get_tensor(target)[0])
+        return np.stack(outputs)
+
+    return run
+
+
+def _tensorflow_network(model: bytes) -> Network:
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "network.keras")
+        with open(path, "wb") as file:
+            file.write(model)
+        network = keras.saving.load_model(path, compile=False)
+
+    def run(batch: Floats) -> Floats:
+        return np.asarray(network(batch, training=False), dtype=np.float32)
+
+    return run
+
+
+BACKENDS: dict[str, tuple[str, Callable[[bytes], Network]]] = {
+    "litert": ("litert", _litert_network),
+    "tensorflow": ("keras", _tensorflow_network),
+}
+"""By name: which of a model's files it runs, and how it is loaded."""

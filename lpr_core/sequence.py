@@ -1,0 +1,252 @@
+"""A plate crop to its text at once, by the bundle's whole-plate network, and where each character
+of it stands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lpr_core import ctc
+from lpr_core.bundle import Bundle
+from lpr_core.geometry import Box, Image
+from lpr_core.networks import BundledNetwork, Floats
+from lpr_core.recognize import MAX_ALTERNATIVES, TOP_K, CharacterRead, TextRead
+from lpr_core.rectify import PlateCrop
+
+HEIGHT, WIDTH = 64, 160
+"""Pixels of a crop as the network sees it."""
+
+ROWS = 2
+"""The network's first half of frames reads the upper line, the other half the lower one."""
+
+MARGIN = 0.08
+"""How much of a plate's surroundings the network sees on each side, in shares of its height."""
+
+MIN_LENGTH, MAX_LENGTH = 2, 10
+"""Shortest and longest text that is a plate's."""
+
+QUIET = 1e-3
+"""A frame that holds a character with no more than this probability is taken as surely blank."""
+
+LONE_WIDTH = 0.1
+"""Width of a character that stands alone on its line, in shares of the crop's."""
+
+SURE_VIEW = 0.9
+"""Where the first view's likeliest text has this probability, no other view is looked at."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A crop looked at slightly otherwise, about its centre.
+
+    Attributes:
+        zoom: how much larger the plate appears.
+        slant: x gained a pixel of y.
+        rise: y gained a pixel of x.
+    """
+
+    zoom: float = 1.0
+    slant: float = 0.0
+    rise: float = 0.0
+
+
+VIEWS = (
+    View(),
+    View(slant=0.15),
+    View(slant=-0.15),
+    View(rise=0.04),
+    View(rise=-0.04),
+    View(zoom=0.92),
+    View(zoom=1.08),
+    View(zoom=1.08, slant=0.15),
+    View(zoom=1.08, slant=-0.15),
+)
+"""The bundle says how many of them its network is to see (`views`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ViewedPlate:
+    """What the network makes of one view of a plate.
+
+    Attributes:
+        crop: the view.
+        log_probabilities: of each class in each frame that is kept, float32 of shape (kept, 37):
+            of frames in a row that are surely blank, one is.
+        frames: which these are, of shape (kept,).
+        columns: how many frames lie across the crop.
+        texts: the likeliest, as classes, with their probabilities, best first.
+    """
+
+    crop: PlateCrop
+    log_probabilities: Floats
+    frames: npt.NDArray[np.intp]
+    columns: int
+    texts: tuple[tuple[ctc.Text, float], ...]
+
+
+def normalise_plate(pixels: Image) -> Floats:
+    """A plate crop as the network sees it; training uses this very function.
+
+    Args:
+        pixels: grey, uint8 of shape (height, width), the plate with MARGIN around it.
+
+    Returns:
+        float32 of shape (64, 160): stretched to that size, its mean 0, its spread about 1, an even
+        crop's 0.
+    """
+    height, width = pixels.shape
+    shrinks = height >= HEIGHT and width >= WIDTH
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    grey = cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=method).astype(np.float32)
+    return np.asarray((grey - grey.mean()) / (grey.std() + 4), np.float32)
+
+
+class SequenceRecognizer:
+    """The bundle's whole-plate network; threads may share one.
+
+    Its confidence is the probability of the whole text. The bundle calibrates it: the frames by a
+    `temperature` (Guo et al. 2017), the text's probability by a piecewise linear map, `confidence`,
+    two rows of probabilities: as computed, rising, and as they turned out. Plates whose text is not
+    clear at first sight are looked at in several views (as many as the bundle's `views` says), and
+    each text's probability is its mean over them.
+
+    Raises:
+        BundleError: the bundle holds no reader.
+        ValueError: an unknown backend.
+    """
+
+    margin = MARGIN
+
+    def __init__(self, bundle: Bundle, backend: str = "litert") -> None:
+        self._network = BundledNetwork(bundle, "reader", backend)
+        entry = self._network.entry
+        self._alphabet = str(entry["alphabet"])
+        self._temperature = float(entry["calibration"].get("temperature", 1.0))
+        self._confidence = entry["calibration"].get("confidence", ((0.0, 1.0), (0.0, 1.0)))
+        self._views = VIEWS[: int(entry.get("views", 1))]
+
+    def warm_up(self) -> None:
+        """Load the network in this thread now rather than with the first plate.
+
+        Raises:
+            ImportError: the backend's library is not installed.
+        """
+        self._network(np.zeros((1, HEIGHT, WIDTH, 1), np.float32))
+
+    def segment(self, crop: PlateCrop) -> tuple[ViewedPlate, ...]:
+        """Look at a crop: once where its text is clear at first sight, else in every view."""
+        first, *others = self._views
+        plate = self._look(crop, first)
+        if plate.texts[0][1] >= SURE_VIEW:
+            return (plate,)
+        return (plate, *(self._look(crop, view) for view in others))
+
+    def recognize(self, plates: Sequence[Sequence[ViewedPlate]]) -> list[TextRead]:
+        """Read the plates of a picture."""
+        return [self._read(views) for views in plates]
+
+    def _look(self, crop: PlateCrop, view: View) -> ViewedPlate:
+        seen = _seen_in(crop, view)
+        logits = self._network(normalise_plate(seen.pixels)[None, ..., None])[0] / self._temperature
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        quiet = logits[:, ctc.BLANK] >= math.log1p(-QUIET)
+        frames = np.flatnonzero(~quiet | ~np.append(False, quiet[:-1]))
+        kept = logits[frames]
+        texts = tuple(ctc.beam_search(kept, MAX_ALTERNATIVES))
+        return ViewedPlate(seen, kept, frames, len(logits) // ROWS, texts)
+
+    def _read(self, views: Sequence[ViewedPlate]) -> TextRead:
+        ranked, clearest = _vote(views)
+        text = ranked[0][0]
+        if not text:
+            return TextRead((), (), legible=False)
+        alternatives = self._calibrated(
+            [("".join(self._alphabet[c - 1] for c in other), p) for other, p in ranked if other]
+        )
+        characters = self._characters(clearest, text)
+        return TextRead(characters, alternatives, MIN_LENGTH <= len(text) <= MAX_LENGTH)
+
+    def _calibrated(self, texts: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+        """The likeliest text's probability as the bundle maps it, the others sharing the rest."""
+        (best, probability), *others = texts
+        confidence = float(np.interp(probability, *self._confidence))
+        share = (1 - confidence) / (1 - probability) if probability < 1 else 0.0
+        return (best, confidence), *((text, min(p * share, confidence)) for text, p in others)
+
+    def _characters(self, plate: ViewedPlate, text: ctc.Text) -> tuple[CharacterRead, ...]:
+        likely = ctc.replacements(plate.log_probabilities, text)
+        likely /= likely.sum(axis=1, keepdims=True)
+        spans = ctc.align(plate.log_probabilities, text)
+        reads = []
+        for own, row, box in zip(text, likely, _boxes(plate, spans), strict=True):
+            others = [c for c in np.argsort(-row, kind="stable")[:TOP_K] if c != own]
+            alternatives = tuple(
+                (self._alphabet[c - 1], float(row[c])) for c in (own, *others[: TOP_K - 1])
+            )
+            character, probability = alternatives[0]
+            reads.append(CharacterRead(character, probability, character, box, alternatives))
+        return tuple(reads)
+
+
+def _seen_in(crop: PlateCrop, view: View) -> PlateCrop:
+    """The crop as a view shows it, of the same size."""
+    if view == View():
+        return crop
+    height, width = crop.pixels.shape
+    turn = view.zoom * np.array([[1, view.slant], [view.rise, 1]])
+    back = np.linalg.inv(turn)
+    centre = np.array([width - 1, height - 1]) / 2
+    to_crop = np.eye(3)
+    to_crop[:2] = np.column_stack([back, centre - back @ centre])
+    pixels = cv2.warpAffine(
+        crop.pixels,
+        to_crop[:2],
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    border = height / 2 - (height / 2 - crop.border) * view.zoom
+    return PlateCrop(np.asarray(pixels, np.uint8), crop.to_image @ to_crop, max(border, 0.0))
+
+
+def _vote(views: Sequence[ViewedPlate]) -> tuple[list[tuple[ctc.Text, float]], ViewedPlate]:
+    """The likeliest texts by their mean over the views, and the view of the first one's best."""
+    if len(views) == 1:
+        return list(views[0].texts), views[0]
+    texts = list(dict.fromkeys(text for view in views for text, _ in view.texts))
+    by_view = np.array([ctc.text_probabilities(view.log_probabilities, texts) for view in views])
+    mean = by_view.mean(axis=0)
+    best = np.argsort(-mean, kind="stable")[:MAX_ALTERNATIVES]
+    clearest = views[int(by_view[:, best[0]].argmax())]
+    return [(texts[i], float(mean[i])) for i in best], clearest
+
+
+def _boxes(plate: ViewedPlate, spans: Sequence[ctc.Span]) -> Iterator[Box]:
+    """Where the characters stand, in pixels of the original picture.
+
+    CTC tells a character's middle, not its edges: those are drawn halfway to its neighbours, and
+    where these stand far, half the usual distance away. It is as high as its line.
+    """
+    crop, frames = plate.crop, plate.frames
+    rows = frames[[span.peak for span in spans]] // plate.columns
+    edges = frames[[(span.first, span.last) for span in spans]]
+    middles = (edges.sum(axis=1) + 1) / 2 - rows * plate.columns
+    same_line = rows[1:] == rows[:-1]
+    gaps = np.diff(middles)
+    usual = float(np.median(gaps[same_line])) if same_line.any() else plate.columns * LONE_WIDTH
+    between = np.where(same_line, np.minimum(gaps, usual), usual) / 2
+    left, right = middles - np.append(usual / 2, between), middles + np.append(between, usual / 2)
+
+    lines = len(set(rows.tolist()))
+    column = crop.pixels.shape[1] / plate.columns
+    high = (crop.pixels.shape[0] - 2 * crop.border) / lines
+    tops = crop.border + (rows * high if lines > 1 else 0 * rows)
+    for x, end, y in zip(left * column, right * column, tops, strict=True):
+        yield crop.in_image(Box(x, y, end - x, high))

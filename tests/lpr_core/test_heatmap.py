@@ -1,0 +1,202 @@
+import cv2
+import numpy as np
+import pytest
+
+from lpr_core import heatmap
+from lpr_core.bundle import Bundle, BundleError
+from lpr_core.geometry import iou
+from lpr_core.heatmap import (
+    PADDING,
+    REACH,
+    STRIDE,
+    HeatmapDetector,
+    network_input,
+    plates_of,
+    without_overlaps,
+)
+
+HEIGHT, WIDTH = 384, 512
+NO_PLATE = -9.0
+
+
+class SeesWhite:
+    """In the network's place: takes each white rectangle that is wider than high for a plate.
+
+    It goes by what it is shown alone, so that the looks' coordinates have to be right.
+    """
+
+    def __init__(self, entry):
+        self.entry = entry
+        self.shown = []
+
+    def __call__(self, batch):
+        picture = np.round((batch[0, ..., 0] + 1) * 127.5).astype(np.uint8)
+        self.shown.append(picture)
+        output = np.zeros((1, HEIGHT // STRIDE, WIDTH // STRIDE, 9), np.float32)
+        output[..., 0] = NO_PLATE
+        white = (picture > 200).astype(np.uint8)
+        outlines, _ = cv2.findContours(white, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        for outline in outlines:
+            # Contours run through the centres of pixels: half a pixel to the edge on each side.
+            corners = upright(cv2.minAreaRect(outline)) + 0.5
+            row, column = np.floor(corners.mean(axis=0)[::-1] / STRIDE).astype(int)
+            middle = (np.array([column, row]) + 0.5) * STRIDE
+            around = output[0, row - 1 : row + 2, column - 1 : column + 2]
+            around[..., 0] = np.maximum(around[..., 0], NO_PLATE)
+            output[0, row, column, 0] = 6.0
+            output[0, row, column, 1:] = ((corners - middle) / REACH).ravel()
+        return output
+
+
+def upright(rectangle):
+    """The corners of a rotated rectangle in the reader's order, grown by half a pixel."""
+    centre, (width, height), angle = rectangle
+    if width < height:
+        width, height, angle = height, width, angle - 90
+    turn = np.radians((angle + 90) % 180 - 90)
+    along, down = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    half = (width + 1) / 2 * along, (height + 1) / 2 * down
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    return np.array([np.add(centre, a * half[0] + b * half[1]) for a, b in signs])
+
+
+@pytest.fixture
+def detector(monkeypatch):
+    entry = {"input": {"height": HEIGHT, "width": WIDTH}, "threshold": 0.5}
+    monkeypatch.setattr(heatmap, "BundledNetwork", lambda *_: SeesWhite(entry))
+    return HeatmapDetector(Bundle({}, {}, ""))
+
+
+def plate(centre, width, height, angle):
+    turn = np.radians(angle)
+    along = width / 2 * np.array([np.cos(turn), np.sin(turn)])
+    down = height / 2 * np.array([-np.sin(turn), np.cos(turn)])
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    return np.array([np.add(centre, a * along + b * down) for a, b in signs])
+
+
+def picture_of(size, *plates):
+    """A black picture, drawn large and shrunk, so that its edges are where they should be."""
+    large = np.zeros((size[1] * 4, size[0] * 4), np.uint8)
+    for corners in plates:
+        cv2.fillPoly(large, [np.round(corners * 4 - 0.5).astype(np.int32)], 255)
+    return cv2.resize(large, size, interpolation=cv2.INTER_AREA)
+
+
+def away(detection, corners):
+    return float(np.abs(np.array(detection.quad) - corners).max())
+
+
+@pytest.mark.parametrize(
+    ("size", "corners"),
+    [
+        ((512, 384), plate((250, 200), 90, 20, 0)),
+        ((1280, 720), plate((900, 500), 200, 45, 8)),
+        ((1280, 720), plate((300, 300), 180, 60, -35)),
+        ((700, 1000), plate((350, 640), 120, 60, 20)),  # higher than wide
+        ((240, 160), plate((120, 80), 60, 15, -5)),  # to be enlarged
+        ((4000, 3000), plate((2100, 1500), 700, 150, 12)),
+    ],
+)
+def test_corners_come_back_in_pixels_of_the_picture(detector, size, corners):
+    (found,) = detector.detect(picture_of(size, corners))
+    seen_width = np.hypot(*(corners[1] - corners[0]))
+    # A pixel at the second look, where the plate is 90 pixels wide.
+    assert away(found, corners) < max(1.0, 1.2 * seen_width / 90)
+    assert found.score > 0.9
+
+
+def test_several_plates_are_found_at_once(detector):
+    plates = [plate((200 + 170 * i, 150 + 80 * i), 100, 24, 10 * i - 20) for i in range(6)]
+    found = detector.detect(picture_of((1280, 720), *plates))
+    assert len(found) == 6
+    for corners in plates:
+        assert min(away(one, corners) for one in found) < 2
+    # One first look and two second looks at up to four.
+    assert len(detector._network.shown) == 3
+
+
+def test_the_second_look_shows_plates_upright_and_large(detector):
+    detector.detect(picture_of((1280, 720), plate((600, 400), 60, 15, 30)))
+    again = detector._network.shown[1]
+    (outline,), _ = cv2.findContours(
+        (again > 200).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    x, y, width, height = cv2.boundingRect(outline)
+    assert width == pytest.approx(90, abs=4)
+    assert height == pytest.approx(22, abs=4)
+    assert x + width / 2 == pytest.approx(WIDTH / 4, abs=2)
+    assert y + height / 2 == pytest.approx(HEIGHT / 4, abs=2)
+
+
+def test_a_small_plate_of_a_large_picture_is_found_in_a_part(detector):
+    corners = plate((2900, 2304), 36, 9, 0)  # 5 by 1 pixels at the first look: too grey
+    (found,) = detector.detect(picture_of((4000, 3000), corners))
+    assert away(found, corners) < 2
+    assert len(detector._network.shown) == 6
+
+
+@pytest.mark.parametrize("size", [(512, 384), (4000, 3000), (30, 700), (3, 2)])
+def test_a_picture_without_a_plate_gives_none(detector, size):
+    assert detector.detect(np.zeros(size[::-1], np.uint8)) == []
+    assert len(detector._network.shown) <= 5
+
+
+def test_what_the_picture_does_not_fill_is_padded(detector):
+    detector.detect(np.zeros((100, 800), np.uint8))
+    shown = detector._network.shown[0]
+    # 800 by 100 becomes 512 by 64, 160 rows from the top.
+    assert (shown[160:224] == 0).all()
+    assert (shown[:160] == PADDING).all()
+    assert (shown[224:] == PADDING).all()
+
+
+def test_the_score_joins_both_looks(detector):
+    network = detector._network
+
+    def scored(batch):
+        output = network(batch)
+        logits = output[..., 0]
+        logits[logits > 0] = (2.0, 1.0)[len(network.shown) - 1]
+        return output
+
+    detector._network = scored
+    (found,) = detector.detect(picture_of((512, 384), plate((250, 200), 90, 20, 0)))
+    first, second = 1 / (1 + np.exp(-2)), 1 / (1 + np.exp(-1))
+    assert found.score == pytest.approx(np.cbrt(first * second**2), abs=1e-6)
+
+
+def test_plates_of_reads_the_offsets_of_the_middle_cell():
+    output = np.zeros((12, 16, 9), np.float32)
+    output[..., 0] = NO_PLATE
+    output[5, 7, 0] = 3.0
+    output[5, 7, 1:] = np.array([-1, -0.5, 1, -0.5, 1, 0.5, -1, 0.5])
+    (found,) = plates_of(output, 0.5)
+    # The middle of cell (7, 5) is at (30, 22); 32 pixels to the left and right, 16 up and down.
+    assert np.array(found.quad) == pytest.approx(
+        np.array([(-2, 6), (62, 6), (62, 38), (-2, 38)]), abs=0.01
+    )
+    assert found.score == pytest.approx(1 / (1 + np.exp(-3)))
+    assert plates_of(output, 0.96) == []
+
+
+def test_of_plates_over_each_other_the_surest_stays():
+    output = np.zeros((12, 40, 9), np.float32)
+    output[..., 0] = NO_PLATE
+    for column, logit in ((7, 2.0), (10, 3.0), (30, 1.0)):
+        output[5, column, 0] = logit
+        output[5, column, 1:] = np.array([-1, -0.5, 1, -0.5, 1, 0.5, -1, 0.5])
+    found = plates_of(output, 0.5)
+    assert [round(np.mean(np.array(one.quad)[:, 0])) for one in found] == [42, 122]
+    assert iou(found[0].box, found[1].box) == 0
+    assert without_overlaps(found[::-1]) == found
+
+
+def test_network_input_is_what_was_agreed():
+    assert network_input(np.array([0, 255], np.uint8)) == pytest.approx([-1, 1])
+    assert network_input(np.zeros((2, 2), np.uint8)).dtype == np.float32
+
+
+def test_a_bundle_without_a_detector_says_so():
+    with pytest.raises(BundleError, match="detector"):
+        HeatmapDetector(Bundle({"models": {}}, {}, ""))

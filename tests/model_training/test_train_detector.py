@@ -1,0 +1,202 @@
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from lpr_core.geometry import Box, iou
+from lpr_core.heatmap import plates_of
+from tests.model_training.test_detector_pictures import write
+
+pytest.importorskip("tensorflow", reason="training needs the extra `train`")
+import keras
+
+from model_training import train, train_detector
+from model_training.detector_network import build_detector, detector_loss
+from model_training.detector_pictures import Backdrop, Cutout, Truth, rendered_faces
+from model_training.train_detector import Recipe, as_batch, compile_detector, doubts, measure
+
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
+
+SMALL = ("--fonts", "dies", "--rendered", "10", "--cars", "10", "--decoys", "10")
+SHORT = ("--pictures", "4", "--batch-size", "2", "--validation", "2")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "places"
+    rng = np.random.default_rng(2)
+    for name in ("train/street.png", "valid/street.png"):
+        noise = cv2.resize(rng.integers(0, 255, (20, 30, 3), np.uint8), (360, 240))
+        noise[100:118, 120:200] = 230
+        write(folder / name, noise)
+    lines = [f"{part}/street.png,120,100,80,18" for part in ("train", "valid")]
+    (folder / "truth.csv").write_text("\n".join(["image,x,y,w,h", *lines]))
+    return folder
+
+
+@pytest.fixture
+def eagerly():
+    """To trace the network takes TensorFlow longer than a few steps without."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def run(pictures, output, *options):
+    arguments = ["--output", str(output), "--backgrounds", f"{pictures}=CC0-1.0"]
+    arguments += ["--hold-out", "*/valid/*", *SMALL, *SHORT, *options]
+    return train.main(["detector", *arguments])
+
+
+def rows_of(folder):
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def a_window(number):
+    """A rendered plate on a plain ground, and where it is."""
+    plate: Cutout = next(rendered_faces(number, 1, ()))
+    height, width = plate.pixels.shape
+    size = 64, max(16, round(64 * height / width))
+    x, y = 20 + 7 * number, 30 + 3 * number
+    window = np.full((96, 128), 60 + 10 * number, np.uint8)
+    window[y : y + size[1], x : x + size[0]] = cv2.resize(plate.pixels, size)
+    return window, [Truth(np.array(Box(x, y, *size).corners))]
+
+
+def test_a_network_learns_to_find_rendered_plates(tmp_path):
+    windows = [a_window(number) for number in range(4)]
+    keras.utils.set_random_seed(1)
+    network = build_detector()
+    compile_detector(network, Recipe(1, 4, 4, 0.004), 80)
+    pictures, truth = as_batch(windows)
+
+    def output():
+        # Its averages of batches are few yet: seen as in training.
+        return network(pictures, training=True)
+
+    before = float(detector_loss(truth, output()))
+    for _ in range(80):
+        network.train_on_batch(pictures, truth)
+    assert float(detector_loss(truth, output())) < 0.2 * before
+    for (_, truths), said in zip(windows, keras.ops.convert_to_numpy(output()), strict=True):
+        found = plates_of(said, 0.3)
+        assert iou(found[0].box, truths[0].box) > 0.5
+
+
+def test_doubtful_is_what_a_network_finds_and_no_truth_knows():
+    """Of a picture twice as large as the network's input: what it says counts twice."""
+    said = np.zeros((1, 96, 128, 9), np.float32)
+    said[..., 0] = -9
+    for x, y in ((20, 30), (90, 60)):
+        said[0, y, x, 0] = 3
+        said[0, y, x, 1:] = np.array([-2, -1, 2, -1, 2, 1, -2, 1]) / 4  # 32 by 16 pixels
+
+    class Says:
+        def predict_on_batch(self, batch):
+            assert batch.shape == (1, 384, 512, 1)
+            return said
+
+    picture = np.zeros((768, 1024), np.uint8)
+    known = Box(130, 228, 64, 32)
+    (looked_at,) = doubts(Says(), [Backdrop((picture,), (picture,), (known,))])
+    # The middle of cell (90, 60) is at (362, 242): (724, 484) in the picture.
+    (box,) = looked_at.doubtful
+    assert (box.x, box.y) == pytest.approx((724 - 32, 484 - 16), abs=0.1)
+    assert (box.width, box.height) == pytest.approx((64, 32), abs=0.1)
+
+
+def test_what_is_measured_is_what_is_found(tmp_path):
+    windows = [a_window(number) for number in range(2)]
+    _, targets = as_batch(windows)
+    heat = np.where(targets[..., :1] == 1, 9.0, -9.0)
+    right = np.concatenate([heat, targets[..., 4:]], axis=-1).astype(np.float32)
+    wrong = right.copy()
+    wrong[0, ..., 0] = -9  # one of the two is missed,
+    wrong[1, 2, 2, 0] = 9  # and something else is found
+    wrong[1, 2, 2, 1:] = np.array([0, 0, 1, 0, 1, 0.2, 0, 0.2]) / 4
+
+    class Says:
+        def __init__(self, output):
+            self.predict_on_batch = lambda batch: output[: len(batch)]
+
+    figures = measure(Says(right), windows, tmp_path / "worst.png")
+    assert figures["val_recall"] == 1
+    assert figures["val_false"] == 0
+    assert figures["val_corners"] == pytest.approx(0, abs=1e-3)
+    worse = measure(Says(wrong), windows, tmp_path / "worst.png")
+    assert worse["val_recall"] == 0.5
+    assert worse["val_false"] == 0.5
+    assert worse["val_loss"] > figures["val_loss"] + 1
+    assert cv2.imread(str(tmp_path / "worst.png")) is not None
+
+
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(
+    pictures, tmp_path, monkeypatch, eagerly
+):
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    assert run(pictures, whole, "--epochs", "2") == 0
+    plot, stopped = train_detector.plot_detector_history, []
+
+    def stop(history, path):
+        plot(history, path)
+        if not stopped:
+            stopped.append(path)
+            raise OSError("stopped after an epoch")
+
+    monkeypatch.setattr(train_detector, "plot_detector_history", stop)
+    assert run(pictures, halved, "--epochs", "2") == 2
+    assert len(rows_of(halved)) == 1
+    assert run(pictures, halved, "--epochs", "2", "--resume") == 0
+    for one, other in zip(rows_of(whole), rows_of(halved), strict=True):
+        assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=1e-4)
+        assert float(one["val_loss"]) == pytest.approx(float(other["val_loss"]), rel=1e-4)
+
+
+def test_a_training_records_what_it_did(pictures, tmp_path, eagerly):
+    assert run(pictures, tmp_path, "--epochs", "1") == 0
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["architecture"] == "heatmap"
+    assert record["metrics"]["last_epoch"] == 1
+    assert record["data"] == [
+        {
+            "name": "places",
+            "pictures": 2,
+            "sha256": record["data"][0]["sha256"],
+            "licence": "CC0-1.0",
+        }
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "best.keras",
+        "curves.png",
+        "history.csv",
+        "last.keras",
+        "training.json",
+        "validation.csv",
+        "worst.png",
+    }
+    assert keras.saving.load_model(tmp_path / "best.keras", compile=False).count_params() < 400_000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--hold-out", "*/nothing/*"), "nothing to validate with"),
+        (("--hold-out", "*"), "nothing to learn from"),
+    ],
+)
+def test_without_pictures_for_both_it_says_which_lack(pictures, tmp_path, capsys, options, message):
+    assert run(pictures, tmp_path / "model", *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_training_is_not_overwritten_nor_resumed_otherwise(pictures, tmp_path, capsys):
+    (tmp_path / "training.json").write_text('{"asked": {"epochs": 7}}')
+    assert run(pictures, tmp_path) == 2
+    assert "give --resume" in capsys.readouterr().err
+    assert run(pictures, tmp_path, "--resume") == 2
+    assert "other options" in capsys.readouterr().err
