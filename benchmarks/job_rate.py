@@ -1,4 +1,4 @@
-"""The job's rate against a plain loop over `PlateReader`, and where a picture's time goes.
+"""The job's rate against a plain loop over `PlateReader`.
 
     python benchmarks/job_rate.py DATA_DIR [--rounds 3]
 
@@ -14,10 +14,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import mean
-
-from pipelines.run_record import read_record, read_table
-from pipelines.stages import TIMED_STAGES
 
 SETS = ("us", "eu", "br")
 WAYS = {
@@ -63,20 +59,6 @@ def rate(script: str, *arguments: object) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def print_stages(folders: list[Path]) -> None:
-    """Milliseconds a picture by stage, from the job's own table, one worker."""
-    print("| ms a picture |", " | ".join(stage.value for stage in TIMED_STAGES), "| all |")
-    print("|---|" + "---|" * (len(TIMED_STAGES) + 1))
-    for folder in folders:
-        with tempfile.TemporaryDirectory() as out:
-            rate(JOB, folder, "--output", out, "--workers=1", "--run-id=stages")
-            record = read_record(out, "stages")
-            assert record is not None
-            rows = read_table(record, out, "images")["milliseconds"].to_pylist()
-        spent = [mean(row[stage.value] for row in rows) for stage in TIMED_STAGES]
-        print(f"| {folder.name} |", " | ".join(f"{ms:.1f}" for ms in [*spent, sum(spent)]), "|")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,8 +75,6 @@ def main() -> None:
     print("| way | pictures/s | of the plain loop |\n|---|---|---|")
     for name, measured in best.items():
         print(f"| {name} | {measured:.1f} | {measured / best['plain loop']:.2f} |")
-    print()
-    print_stages(folders)
 
 
 if __name__ == "__main__":

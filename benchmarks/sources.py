@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from model_training import train
 from model_training.architectures import ARCHITECTURES
 from model_training.characters import load_split
-from model_training.classifiers import MODEL_FILE
+from model_training.train_characters import summarise
+from model_training.training_folder import HISTORY_FILE, MODEL_FILE, read_history
 
 SEEDS = {"two_conv": range(5), "three_conv_bn": range(3), "large_kernel": range(1)}
 
@@ -47,8 +48,8 @@ for number, (architecture, seeds) in enumerate(SEEDS.items()):
         status = train.main(arguments)
         if status:
             raise SystemExit(status)
-        history = train.read_history(folder / train.HISTORY_FILE)
-        figures = train.summarise(history, "accuracy")
+        history = read_history(folder / HISTORY_FILE)
+        figures = summarise(history, "accuracy")
         model = keras.saving.load_model(folder / MODEL_FILE)
         unseen = model.evaluate(pictures, labels, verbose=0, return_dict=True)
         rows.append(figures | {"unseen": unseen["sparse_categorical_accuracy"]})

@@ -11,14 +11,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from model_training import train
+from model_training import train_characters as train
 from model_training.architectures import ARCHITECTURES, build
+from model_training.training_folder import use_threads
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("data", type=Path, help="the folder with characters/train")
 options = parser.parse_args()
 
-train.use_threads(1)
+use_threads(1)
 folders = [(options.data / "characters" / "train", "GPL-3.0")]
 data = train.gather(folders, 0, 0, (), validation_share=0.1, seed=0)
 recipes = {name: train.recipe_of(name, epochs=1) for name in ARCHITECTURES}
