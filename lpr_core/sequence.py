@@ -40,6 +40,9 @@ LONE_WIDTH = 0.1
 SURE_VIEW = 0.9
 """Where the first view's likeliest text has this probability, no other view is looked at."""
 
+HOPELESS_VIEW = 0.02
+"""Nor where it has less than this: what was found is no plate, or beyond reading."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -140,10 +143,10 @@ class SequenceRecognizer:
         self._network(np.zeros((1, HEIGHT, WIDTH, 1), np.float32))
 
     def segment(self, crop: PlateCrop) -> tuple[ViewedPlate, ...]:
-        """Look at a crop: once where its text is clear at first sight, else in every view."""
+        """Look at a crop: once where its text is clear at first sight, or hopeless; else more."""
         first, *others = self._views
         plate = self._look(crop, first)
-        if plate.texts[0][1] >= SURE_VIEW:
+        if not HOPELESS_VIEW <= plate.texts[0][1] < SURE_VIEW:
             return (plate,)
         return (plate, *(self._look(crop, view) for view in others))
 
