@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -12,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lpr_core.bundle import Bundle, BundleError
+from lpr_core.deskew import along_writing, levelled
 from lpr_core.detect import PlateDetection
-from lpr_core.geometry import Box, Image, Matrix, as_quad, intersection, iou, transform_points
+from lpr_core.geometry import Box, Image, Matrix, Quad, as_quad, intersection, iou, transform_points
 from lpr_core.networks import BundledNetwork, Floats, Network
+from lpr_core.rectify import DegenerateQuadError
 
 STRIDE = 4
 """Pixels of the network's input to a cell of its output."""
@@ -45,6 +48,9 @@ PLATE_WIDTH, PLATE_HEIGHT = 90.0, 60.0
 
 LARGE = 2.0
 """Times the network's input, from where a picture is searched in parts too."""
+
+SLIGHT_TURN = 8.0
+"""Degrees up to which the network's turn of a plate is no better than none."""
 
 TILES = 0.6
 """Width and height of each of the four parts of a large picture, in shares of its own."""
@@ -163,6 +169,10 @@ class HeatmapDetector:
         Args:
             image: grey, uint8 of shape (height, width).
         """
+        found = self._find(image)
+        return [replace(one, quad=_refined(image, one.quad)) for one in found]
+
+    def _find(self, image: Image) -> list[PlateDetection]:
         levels = [image]
         found = self._look_again(levels, self._look(image))
         height, width = image.shape
@@ -221,6 +231,13 @@ class HeatmapDetector:
 
     def _run(self, seen: Image) -> Floats:
         return np.asarray(self._network(network_input(seen)[None, ..., None])[0], np.float32)
+
+
+def _refined(image: Image, quad: Quad) -> Quad:
+    """The corners along the plate's writing; as they are where they span no plate."""
+    with suppress(DegenerateQuadError):
+        return along_writing(image, levelled(quad, SLIGHT_TURN))
+    return quad
 
 
 def after(detection: PlateDetection, matrix: Matrix) -> PlateDetection:
