@@ -8,6 +8,7 @@ from model_training.calibration import (
     THRESHOLDS,
     VIEWS_PER_CROP,
     Read,
+    choose_confidence,
     choose_threshold,
     clean_views,
     fit_confidence,
@@ -90,10 +91,17 @@ def test_the_threshold_is_the_lowest_with_few_enough_false_plates():
     def above(scores):
         return lambda threshold: sum(score >= threshold for score in scores)
 
-    # Two in a hundred pictures are allowed: the third highest score must fall short.
-    assert choose_threshold(above([0.9, 0.5, 0.45, 0.3]), 100) == 0.46
+    # One in a hundred pictures is allowed: the second highest score must fall short.
+    assert choose_threshold(above([0.9, 0.5, 0.45, 0.3]), 100) == 0.52
     assert choose_threshold(above([]), 100) == THRESHOLDS[0]
     assert choose_threshold(above([1.0]), 10) == THRESHOLDS[-1]
+
+
+def test_the_confidence_asked_of_what_is_in_doubt_leaves_few_enough_false_plates():
+    # One more in a hundred pictures is allowed: the second surest read must fall short.
+    assert choose_confidence([0.2, 0.9, 0.5], 100) == pytest.approx(0.51)
+    assert choose_confidence([0.2, 0.9, 0.5], 50) == pytest.approx(0.91)
+    assert choose_confidence([0.9], 100) == choose_confidence([], 100) == 0
 
 
 def test_views_keep_the_plates_shape_and_text():
