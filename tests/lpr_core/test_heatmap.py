@@ -61,8 +61,12 @@ def upright(rectangle):
 
 
 @pytest.fixture
-def detector(monkeypatch):
-    entry = {"input": {"height": HEIGHT, "width": WIDTH}, "threshold": 0.5}
+def entry():
+    return {"input": {"height": HEIGHT, "width": WIDTH}, "threshold": 0.5}
+
+
+@pytest.fixture
+def detector(monkeypatch, entry):
     monkeypatch.setattr(heatmap, "BundledNetwork", lambda *_: SeesWhite(entry))
     return HeatmapDetector(Bundle({}, {}, ""))
 
@@ -104,6 +108,15 @@ def test_corners_come_back_in_pixels_of_the_picture(detector, size, corners):
     # A pixel at the second look, where the plate is 90 pixels wide.
     assert away(found, corners) < max(1.0, 1.2 * seen_width / 90)
     assert found.score > 0.9
+
+
+def test_less_than_the_threshold_is_found_on_condition_if_the_bundle_has_one(detector, entry):
+    picture = picture_of((512, 384), plate((250, 200), 90, 20, 0))
+    (sure,) = detector.detect(picture)
+    entry["threshold"] = sure.score + 1e-4
+    entry["doubtful"] = {"threshold": 0.5, "confidence": 0.3}
+    (doubtful,) = HeatmapDetector(Bundle({}, {}, "")).detect(picture)
+    assert (sure.least_confidence, doubtful.least_confidence) == (0.0, 0.3)
 
 
 def test_several_plates_are_found_at_once(detector):

@@ -8,7 +8,7 @@ from lpr_core import PlateReader, PlateStatus, ReaderConfig
 from lpr_core.bundle import Bundle, BundleError
 from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Box, iou
-from lpr_core.plate_reader import READERS, compose_read
+from lpr_core.plate_reader import READERS, compose_read, is_plate
 from lpr_core.recognize import CharacterRead, TextRead
 
 from .conftest import draw_plate, put_plate
@@ -96,6 +96,14 @@ def test_a_read_says_what_was_seen_and_how_sure_it_is():
 def test_what_is_not_legible_has_no_text():
     read = compose_read(DETECTION, text_read("B1K", legible=False))
     assert (read.text, read.text_raw, read.status) == (None, "B1K", PlateStatus.UNREADABLE)
+
+
+def test_what_is_in_doubt_is_a_plate_only_if_it_can_be_read():
+    doubtful = PlateDetection(DETECTION.quad, 0.4, least_confidence=0.3)
+    assert is_plate(doubtful, text_read("AB12", confidence=0.3))
+    assert not is_plate(doubtful, text_read("AB12", confidence=0.29))
+    assert not is_plate(doubtful, text_read("AB12", legible=False))
+    assert is_plate(DETECTION, text_read("AB12", confidence=0.01, legible=False))
 
 
 def test_layouts_change_the_text_alone_and_every_change_is_told():
