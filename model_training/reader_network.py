@@ -18,12 +18,8 @@ CLASSES = 1 + len(ALPHABET)
 """The blank (0) and the characters."""
 
 
-CHANNELS, FRAME_WIDTH = (16, 40, 64, 96), 96
-"""Of the shipped reader."""
-
-
 def reader_network(
-    channels: Sequence[int] = CHANNELS, width: int = FRAME_WIDTH, dropout: float = 0.1
+    channels: Sequence[int] = (16, 40, 64, 96), width: int = 96, dropout: float = 0.1
 ) -> keras.Model:
     """Build the network: crops float32 (n, 64, 160, 1) to logits (n, 80, 37).
 

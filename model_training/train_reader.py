@@ -28,7 +28,7 @@ from model_training.plate_crops import (
     render_crops,
 )
 from model_training.plate_views import Aim, cut, real_view, rendered_view
-from model_training.reader_network import CHANNELS, FRAME_WIDTH, reader_network
+from model_training.reader_network import reader_network
 from model_training.training_folder import (
     CHECKPOINT_FILE,
     GENERATOR_LICENCE,
@@ -80,7 +80,6 @@ class Recipe:
         easy_epochs: epochs that show rendered crops of high contrast only: CTC learns to place
             characters before it learns what they are.
         seed: of the weights, the draws and dropout.
-        channels, width: of the network, see `reader_network`.
     """
 
     epochs: int
@@ -91,8 +90,6 @@ class Recipe:
     warm_up: int
     easy_epochs: int
     seed: int
-    channels: tuple[int, ...] = CHANNELS
-    width: int = FRAME_WIDTH
 
     @property
     def steps(self) -> int:
@@ -253,7 +250,7 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
     if resume and checkpoint.exists():
         model = load_whole(checkpoint)
     else:
-        model = reader_network(recipe.channels, recipe.width)
+        model = reader_network()
         if start is not None:
             model.set_weights(keras.saving.load_model(start, compile=False).get_weights())
         compile_model(model, recipe)
@@ -417,21 +414,6 @@ def add_command(commands: Any) -> None:
     add("--epoch-size", type=whole_number(1), default=25_600, metavar="N", help="%(default)s")
     add("--batch-size", type=whole_number(1), default=64, metavar="N", help="%(default)s")
     add("--learning-rate", type=rate, default=0.0025, metavar="RATE", help="%(default)s")
-    add(
-        "--channels",
-        type=whole_number(1),
-        nargs=len(CHANNELS),
-        default=CHANNELS,
-        metavar="N",
-        help="of the convolutions (%(default)s)",
-    )
-    add(
-        "--width",
-        type=whole_number(1),
-        default=FRAME_WIDTH,
-        metavar="N",
-        help="of a frame, channels (%(default)s)",
-    )
     add("--warm-up", type=whole_number(0), default=300, metavar="N", help="steps (%(default)s)")
     add("--easy-epochs", type=whole_number(0), default=1, metavar="N", help="%(default)s")
     add("--start", type=Path, metavar="MODEL", help="begin with these weights")
@@ -452,8 +434,6 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
         options.warm_up,
         options.easy_epochs,
         options.seed,
-        tuple(options.channels),
-        options.width,
     )
     fonts = chosen_fonts(options)
     asked = {
