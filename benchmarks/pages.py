@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from lpr_core.decode import decode
 from lpr_core.geometry import Box, Image
+from model_training.plots import in_rows
 
 RIGHT, WRONG, EXTRAS_A_PAGE = 24, 40, 60
 TILE, CAPTION, ACROSS = (256, 144), 22, 6
@@ -57,10 +58,8 @@ def write_page(tiles: Sequence[Image], path: Path) -> None:
     """Write tiles as rows of ACROSS; no page without tiles."""
     if not tiles:
         return
-    filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % ACROSS)]
-    rows = [np.hstack(filled[i : i + ACROSS]) for i in range(0, len(filled), ACROSS)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    cv2.imwrite(str(path), in_rows(tiles, ACROSS), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
 
 
 def main() -> None:

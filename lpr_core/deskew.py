@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from lpr_core.geometry import Image, Quad, as_quad, transform_points
+from lpr_core.geometry import Box, Image, Quad, as_quad
 from lpr_core.rectify import rectify
 
 HEIGHT = 48
@@ -43,12 +43,9 @@ def along_writing(image: Image, quad: Quad) -> Quad:
     crop = rectify(image, quad, MARGIN)
     height, width = crop.pixels.shape
     slope = _slope_of_writing(crop.pixels)
-    border = crop.border
-    left, right, top, bottom = border, width - border, border, height - border
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
-    corners[:, 1] += slope * (corners[:, 0] - width / 2)
-    # Corners are edges of pixels, transforms of crops count centres: shift by half a pixel.
-    return as_quad(np.array(transform_points(corners - 0.5, crop.to_image)) + 0.5)
+    plate = Box(crop.border, crop.border, width - 2 * crop.border, height - 2 * crop.border)
+    corners = [(x, y + slope * (x - width / 2)) for x, y in plate.corners]
+    return as_quad(np.array(crop.points_in_image(corners)))
 
 
 def levelled(quad: Quad, most: float) -> Quad:

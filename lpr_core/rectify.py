@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from lpr_core.geometry import Box, Image, Matrix, Quad, bounding_box, transform_points
+from lpr_core.geometry import Box, Image, Matrix, Point, Quad, bounding_box, transform_points
 
 CROP_HEIGHT = 96
 MAX_ASPECT = 8.0
@@ -35,9 +36,13 @@ class PlateCrop:
 
     def in_image(self, box: Box) -> Box:
         """The box of the original picture around a box of the crop."""
-        # Box edges lie between pixels, the transform counts pixel centres.
-        edges = [(x - 0.5, y - 0.5) for x, y in box.corners]
-        return bounding_box((x + 0.5, y + 0.5) for x, y in transform_points(edges, self.to_image))
+        return bounding_box(self.points_in_image(box.corners))
+
+    def points_in_image(self, points: Iterable[Point]) -> list[Point]:
+        """Points of the crop, such as edges and corners, in the original picture."""
+        # Edges lie between pixels, the transform counts pixel centres.
+        centres = [(x - 0.5, y - 0.5) for x, y in points]
+        return [(x + 0.5, y + 0.5) for x, y in transform_points(centres, self.to_image)]
 
 
 def rectify(image: Image, quad: Quad, margin: float = 0.0) -> PlateCrop:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from model_training.glyphs import TrueTypeFont, random_die, random_font
 from model_training.layers import perspective, project, seen_from
 from model_training.layouts import LAYOUTS
 from model_training.lettering import random_lettering
+from model_training.plate_crops import is_for_training, read_rows
 from model_training.plates import random_plates
 from model_training.scenes import CarPlan, draw_car
 from model_training.wear import clouds, dealer_words, jpeg, small_print, weather_plate
@@ -172,9 +172,8 @@ def load_faces(folder: Path, cut: float, known: str) -> list[tuple[Path, Cutout]
     """
     others = set()
     if (folder / TRUTH_FILE).exists():
-        with (folder / TRUTH_FILE).open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
-        others = {row["image"] for row in rows if row.get("use", "train") != "train"}
+        rows = read_rows(folder / TRUTH_FILE)
+        others = {row["image"] for row in rows if not is_for_training(row)}
     faces = []
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES):
         if path.name in others:

@@ -192,6 +192,11 @@ _recipe: Recipe
 def _start_worker(recipe: Recipe) -> None:
     global _recipe
     _recipe = recipe
+    quiet_worker()
+
+
+def quiet_worker() -> None:
+    """Have a process of a pool take one core, and leave an interruption to its parent."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process stops them
 

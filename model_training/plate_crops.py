@@ -7,8 +7,7 @@ import hashlib
 import math
 import multiprocessing
 import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,10 @@ from tqdm import tqdm
 from lpr_core.decode import DecodeError, decode
 from lpr_core.geometry import Box, Image
 from lpr_core.recognize import ALPHABET
+from lpr_core.sequence import MAX_LENGTH, MIN_LENGTH
 from model_training.characters import Refused
-from model_training.generate import plates
+from model_training.composites import TRUTH_FILE
+from model_training.generate import plates, quiet_worker
 from model_training.glyphs import TrueTypeFont
 from model_training.layers import perspective
 from model_training.layouts import LAYOUTS, Layout
@@ -34,13 +35,10 @@ HEIGHT, WIDTH = 96, 224
 MARGIN = 0.25
 """In shares of the plate's height."""
 
-LENGTHS = (2, 10)
-"""Fewest and most characters of a text that is learnt."""
-
 BLOCK = 1000
 """Rendered crops in a file of the cache."""
 
-TRUTH_FILE, TEACHERS_FILE = "truth.csv", "teachers.csv"
+TEACHERS_FILE = "teachers.csv"
 
 COUNTRY_WEIGHTS = {"us": 2, "br": 3, "vn": 3, "in": 2, "cn": 2, "any": 4}
 """How often a country's layouts are drawn; the others once. Countries with many plates and few
@@ -104,15 +102,17 @@ def load_crops(folder: Path) -> PlateCrops:
         FileNotFoundError: there is neither table, or nothing in it can be learnt.
     """
     machine_labelled = not (folder / TRUTH_FILE).exists() and (folder / TEACHERS_FILE).exists()
-    rows = _agreed(folder / TEACHERS_FILE) if machine_labelled else _rows(folder / TRUTH_FILE)
+    rows = _agreed(folder / TEACHERS_FILE) if machine_labelled else read_rows(folder / TRUTH_FILE)
     pixels, texts, sizes, refused = [], [], [], []
     digest = hashlib.sha256()
     for row in rows:
         path, text = folder / row["image"], row["text"]
-        if row.get("use", "train") != "train" or not text:
+        if not is_for_training(row) or not text:
             continue
-        if set(text) - set(ALPHABET) or not LENGTHS[0] <= len(text) <= LENGTHS[1]:
-            refused.append(Refused(path, f"{text!r} is no text of {LENGTHS} characters"))
+        if set(text) - set(ALPHABET) or not MIN_LENGTH <= len(text) <= MAX_LENGTH:
+            refused.append(
+                Refused(path, f"{text!r} is no text of {(MIN_LENGTH, MAX_LENGTH)} characters")
+            )
             continue
         try:
             data = path.read_bytes()
@@ -139,7 +139,13 @@ def load_crops(folder: Path) -> PlateCrops:
     )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def is_for_training(row: Mapping[str, str]) -> bool:
+    """Whether a row of a truth.csv may be learnt from: it has no `use`, or this one."""
+    return row.get("use", "train") == "train"
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table with a head."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
@@ -147,7 +153,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _agreed(path: Path) -> list[dict[str, str]]:
     """Rows with the texts that all columns read_… agree on."""
     rows = []
-    for row in _rows(path):
+    for row in read_rows(path):
         reads = {text for column, text in row.items() if column.startswith("read_")}
         if len(reads) == 1:
             rows.append({"image": row["image"], "text": reads.pop()})
@@ -269,13 +275,8 @@ def _rendered(
         return
     # Spawned: a forked process would hang on the locks of OpenCV's threads, which it has not.
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, fresh, _start_worker) as pool:
+    with ProcessPoolExecutor(workers, fresh, quiet_worker) as pool:
         yield from pool.map(_write_block, [recipe] * len(numbers), [folder] * len(numbers), numbers)
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process stops them
 
 
 def _write_block(recipe: RenderedCrops, folder: Path, number: int) -> None:

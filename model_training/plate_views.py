@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lpr_core.geometry import Box, Image, as_quad
+from lpr_core.sequence import MARGIN as READ_MARGIN
 from model_training.layers import perspective
 from model_training.plate_crops import HEIGHT, MARGIN, WIDTH, PlateCrops, plate_box
 from model_training.wear import photograph
-
-MEAN_MARGIN = 0.08
-"""What a reader's crop holds around the plate on each side, in shares of the plate's height."""
-
 
 SMALLEST = 22.0
 """Height down to which a real plate is shrunk, pixels."""
@@ -33,10 +30,10 @@ class Aim:
         offsets: of the four corners, (4, 2), in shares of the plate's height.
     """
 
-    left: float = MEAN_MARGIN
-    top: float = MEAN_MARGIN
-    right: float = MEAN_MARGIN
-    bottom: float = MEAN_MARGIN
+    left: float = READ_MARGIN
+    top: float = READ_MARGIN
+    right: float = READ_MARGIN
+    bottom: float = READ_MARGIN
     turn: float = 0.0
     shear: float = 0.0
     offsets: npt.NDArray[np.float64] | None = None
@@ -45,7 +42,7 @@ class Aim:
 def random_aim(rng: np.random.Generator) -> Aim:
     """Corners as detectors and people give them: mostly near, now and then loose or tilted."""
     if rng.random() < 0.7:
-        margins = np.clip(rng.normal(MEAN_MARGIN, 0.05, 4), -0.03, MARGIN)
+        margins = np.clip(rng.normal(READ_MARGIN, 0.05, 4), -0.03, MARGIN)
     else:
         margins = rng.uniform(-0.02, 0.35, 4) * rng.uniform(0.2, 1)
     tail = rng.random() < 0.15

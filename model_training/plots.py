@@ -22,6 +22,13 @@ class Caption(NamedTuple):
     right: bool | None = None
 
 
+def in_rows(tiles: Sequence[npt.NDArray[np.uint8]], across: int) -> npt.NDArray[np.uint8]:
+    """Pictures of one size in rows of so many, the last row filled up with black."""
+    filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % across)]
+    rows = [np.hstack(filled[start : start + across]) for start in range(0, len(filled), across)]
+    return np.vstack(rows)
+
+
 def draw_confusion(matrix: npt.NDArray[np.int64], path: Path) -> None:
     """Draw a confusion matrix with each row's shares as colours and its errors as numbers.
 

@@ -37,6 +37,7 @@ from model_training.detector_pictures import (
 )
 from model_training.glyphs import TrueTypeFont
 from model_training.options import add_fonts_option, chosen_fonts, rate, whole_number
+from model_training.plots import in_rows
 from model_training.training_folder import (
     CHECKPOINT_FILE,
     HISTORY_FILE,
@@ -82,7 +83,7 @@ SETTLING = 40
 """Batches that averaged weights are shown, so that their batch normalisation is their own."""
 
 INPUT = (384, 512)
-"""Height and width of what whole pictures are letterboxed to, to look for doubtful plates."""
+"""Height and width of what whole pictures are letterboxed to, here and in a bundle."""
 
 WORST = 24
 """Windows on the page of the worst."""
@@ -336,10 +337,8 @@ def _draw_page(
             place = int(x), int(y) + 12
             cv2.putText(tile, f"{one.score:.2f}", place, (0, 0, 255), cv2.FontFace("sans"), 12)
         tiles.append(tile)
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 6)
-    page = [np.hstack(tiles[start : start + 6]) for start in range(0, len(tiles), 6)]
-    if page:
-        path.write_bytes(cv2.imencode(".png", np.vstack(page))[1].tobytes())
+    if tiles:
+        path.write_bytes(cv2.imencode(".png", in_rows(tiles, 6))[1].tobytes())
 
 
 def _outline(tile: npt.NDArray[Any], corners: npt.NDArray[Any], colour: Sequence[int]) -> None:

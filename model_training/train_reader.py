@@ -17,17 +17,17 @@ import numpy.typing as npt
 from lpr_core.geometry import Image
 from lpr_core.recognize import ALPHABET
 from lpr_core.score import edit_distance
-from lpr_core.sequence import HEIGHT, WIDTH, normalise_plate
+from lpr_core.sequence import HEIGHT, MAX_LENGTH, WIDTH, normalise_plate
 from model_training.characters import Refused
 from model_training.options import add_fonts_option, chosen_fonts, rate, share, whole_number
 from model_training.plate_crops import (
-    LENGTHS,
     PlateCrops,
     RenderedCrops,
     load_crops,
     render_crops,
 )
 from model_training.plate_views import Aim, cut, real_view, rendered_view
+from model_training.plots import in_rows
 from model_training.reader_network import reader_network
 from model_training.training_folder import (
     CHECKPOINT_FILE,
@@ -156,7 +156,7 @@ def gather(
 
 def encode(text: str) -> npt.NDArray[np.int32]:
     """A text as the loss takes it: places in the alphabet from 1, padded with 0 to the longest."""
-    codes = np.zeros(LENGTHS[1], np.int32)
+    codes = np.zeros(MAX_LENGTH, np.int32)
     codes[: len(text)] = [1 + ALPHABET.index(c) for c in text]
     return codes
 
@@ -230,7 +230,7 @@ def compile_model(model: keras.Model, recipe: Recipe) -> None:
 
 
 def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: Path | None) -> None:
-    """Fit a network, leaving everything about it in a folder, as `train.train` does.
+    """Fit a network, leaving everything about it in a folder, as `train_characters.train` does.
 
     Beside best.keras (chosen by the mean share of validation plates read right, each set counting
     the same) and last.keras there are history.csv, curves.png, worst.png after each epoch, and at
@@ -369,10 +369,7 @@ def draw_reads(reads: Sequence[tuple[Image, str, str]], path: Path) -> None:
             place = (4, pixels.shape[0] + 11 + 12 * line)
             cv2.putText(tile, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255)
         tiles.append(tile)
-    columns = 6
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    cv2.imwrite(str(path), np.vstack(rows))
+    cv2.imwrite(str(path), in_rows(tiles, 6))
 
 
 def plot_history(history: Mapping[str, Sequence[float]], path: Path) -> None:

@@ -6,7 +6,6 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,9 +21,8 @@ from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Box, Image
 from lpr_core.heatmap import STRIDE, HeatmapDetector, network_input, plates_of
 from lpr_core.networks import Floats, Network
-from lpr_core.plate_reader import is_plate
+from lpr_core.plate_reader import PlateReader, ReaderConfig, is_plate
 from lpr_core.recognize import ALPHABET, TextRead
-from lpr_core.rectify import DegenerateQuadError, rectify
 from lpr_core.score import match_plates
 from lpr_core.sequence import HEIGHT, VIEWS, WIDTH, SequenceRecognizer, normalise_plate
 from model_training.calibration import (
@@ -47,7 +45,7 @@ from model_training.classifiers import (
     load_keras,
 )
 from model_training.half_precision import fold, round_to_half
-from model_training.train_detector import FOUND, PICTURES_FILE, SCORE, read_pictures
+from model_training.train_detector import FOUND, INPUT, PICTURES_FILE, SCORE, read_pictures
 from model_training.train_reader import greedy_texts, read_validation, validation_crops
 from model_training.training_folder import MODEL_FILE, TRAINING_FILE, VALIDATION_FILE
 
@@ -282,7 +280,7 @@ class TrainedDetector(RoundedModel):
 
     name = "detector"
     shapes = (None, None, None, 1), (None, None, None, 9)
-    size = (384, 512)
+    size = INPUT
     preprocessing = "letterbox"
     validation_file = PICTURES_FILE
 
@@ -365,19 +363,17 @@ def found_and_read(
     bundle: Bundle, pictures: Iterable[Image]
 ) -> Iterator[list[tuple[PlateDetection, TextRead]]]:
     """What a bundle's detector finds in each picture, with its reader's reads if it has one."""
-    detector = HeatmapDetector(bundle)
-    has_reader = TrainedReader.name in bundle.manifest["models"]
-    reader = SequenceRecognizer(bundle) if has_reader else None
+    if TrainedReader.name not in bundle.manifest["models"]:
+        detector = HeatmapDetector(bundle)
+        unread = TextRead((), (), legible=False)
+        for pixels in pictures:
+            yield [(detection, unread) for detection in detector.detect(pixels)]
+        return
+    reader = PlateReader(bundle, ReaderConfig(detector="heatmap", reader="sequence"))
     for pixels in pictures:
-        reads = []
-        for detection in detector.detect(pixels):
-            with suppress(DegenerateQuadError):
-                if reader is None:
-                    reads.append((detection, TextRead((), (), legible=False)))
-                else:
-                    crop = rectify(pixels, detection.quad, reader.margin)
-                    reads.append((detection, reader.recognize([reader.segment(crop)])[0]))
-        yield reads
+        found = reader.find(pixels)
+        reads = reader.recognizer.recognize([reader.recognizer.segment(c) for _, c in found])
+        yield [(detection, read) for (detection, _), read in zip(found, reads, strict=True)]
 
 
 ARCHITECTURES: Mapping[str, type[TrainedModel]] = {"ctc": TrainedReader, "heatmap": TrainedDetector}
