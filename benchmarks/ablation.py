@@ -29,7 +29,6 @@ from evaluation_sets import (
 from tqdm import tqdm
 
 from lpr_core.plate_reader import DETECTORS, READERS
-from lpr_core.score import wilson_interval
 
 WAYS = tuple(product(("contour", "heatmap"), ("characters", "sequence")))
 
@@ -71,14 +70,13 @@ def main() -> None:
         for chosen in options.sets:
             way = Way(bundle, "whole" if chosen.whole else detector, reader)
             reading = read(chosen, way)
-            known = [outcome.right for outcome in reading.outcomes if outcome.truth["text"]]
-            cells.append(share_cell(sum(known), len(known)))
-            right, plates = right + sum(known), plates + len(known)
+            hits, total = sum(outcome.right for outcome in reading.known), len(reading.known)
+            cells.append(share_cell(hits, total))
+            right, plates = right + hits, plates + total
             if not chosen.whole:
                 extra, pictures = extra + len(reading.extra), pictures + reading.images
-        low, high = wilson_interval(right, plates)
-        together = f"{share_cell(right, plates)} ({100 * low:.1f}–{100 * high:.1f})"
         false = f"{extra / pictures:.2f}" if pictures else "–"
+        together = share_cell(right, plates, with_interval=True)
         lines.append([name, detector, reader, *cells, together, false])
     names = [chosen.name for chosen in options.sets]
     print_table(

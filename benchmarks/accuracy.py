@@ -32,8 +32,6 @@ from evaluation_sets import (
 )
 from tqdm import tqdm
 
-from lpr_core.score import wilson_interval
-
 PEERS = {
     "scenes/us": ("56", "87", "102"),
     "scenes/eu": ("40", "44", "49"),
@@ -77,11 +75,7 @@ def metric_cell(metric: Row | None, with_interval: bool = False) -> str:
     """A share of the job's metrics."""
     if metric is None:
         return "–"
-    hits, total = metric["numerator"], metric["denominator"]
-    if not with_interval or not total:
-        return share_cell(hits, total)
-    low, high = wilson_interval(hits, total)
-    return f"{share_cell(hits, total)} ({100 * low:.1f}–{100 * high:.1f})"
+    return share_cell(metric["numerator"], metric["denominator"], with_interval)
 
 
 def check_against(scorer: Path, name: str, reading: Reading, folder: Path) -> None:
@@ -90,11 +84,10 @@ def check_against(scorer: Path, name: str, reading: Reading, folder: Path) -> No
     Raises:
         SystemExit: it finds something else.
     """
-    reads = [outcome.read for outcome in reading.outcomes if outcome.read] + reading.extra
     with (folder / "reads.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["image", "text", "confidence", "x", "y", "w", "h"])
-        for read in reads:
+        for read in reading.reads:
             box = [read["box"][side] for side in ("x", "y", "width", "height")]
             table.writerow([Path(read["uri"]).name, read["text"], read["confidence"], *box])
     command = [sys.executable, scorer, folder / "reads.csv", folder, "--strict"]

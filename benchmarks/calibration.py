@@ -98,10 +98,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=[one.name for one in (*SCENES, *CROPS)])
     parser.add_argument("--plot", type=Path, metavar="PNG", help="the reliability diagram")
     options = parser.parse_args()
-    sets = {
-        name: [one for one in load_reading(options.tables / name).outcomes if one.truth["text"]]
-        for name in options.sets
-    }
+    sets = {name: load_reading(options.tables / name).known for name in options.sets}
     pooled = [outcome for outcomes in sets.values() for outcome in outcomes]
     print_table(HEAD, [cells(name, found) for name, found in {**sets, "together": pooled}.items()])
     if options.plot:

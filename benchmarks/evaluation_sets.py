@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lpr_core.plate_reader import DETECTORS, READERS, ReaderConfig
-from lpr_core.score import normalise_text
+from lpr_core.score import normalise_text, wilson_interval
 from pipelines import read_plates
 from pipelines.run_record import read_table
 
@@ -145,6 +145,16 @@ class Reading:
     outcomes: list[Outcome]
     extra: list[Row]
 
+    @property
+    def known(self) -> list[Outcome]:
+        """Those of plates whose text the truth tells."""
+        return [outcome for outcome in self.outcomes if outcome.truth["text"]]
+
+    @property
+    def reads(self) -> list[Row]:
+        """All of them, of plates of the truth and of others."""
+        return [outcome.read for outcome in self.outcomes if outcome.read] + self.extra
+
 
 def read_set(data: Path, chosen: EvaluationSet, way: Way, output: Path, every: int = 1) -> Reading:
     """Run the job on a set; its tables, and the truth as it was given, stay in a folder."""
@@ -205,9 +215,13 @@ def load_reading(output: Path) -> Reading:
     )
 
 
-def share_cell(hits: float, total: float) -> str:
-    """A share as the tables show it."""
-    return f"{hits:.0f} = {100 * hits / total:.1f} %" if total else "–"
+def share_cell(hits: float, total: float, with_interval: bool = False) -> str:
+    """A share as the tables show it, with its Wilson interval (95 %) if asked for."""
+    if not total:
+        return "–"
+    share = f"{hits:.0f} = {100 * hits / total:.1f} %"
+    low, high = wilson_interval(hits, total)
+    return f"{share} ({100 * low:.1f}–{100 * high:.1f})" if with_interval else share
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

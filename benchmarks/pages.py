@@ -75,11 +75,10 @@ def main() -> None:
     right, lines = [], []
     for name in tqdm(options.sets, unit="set"):
         reading, stem = load_reading(options.tables / name), name.replace("/", "-")
-        known = [outcome for outcome in reading.outcomes if outcome.truth["text"]]
-        right += [outcome for outcome in known if outcome.right]
+        right += [outcome for outcome in reading.known if outcome.right]
         wrong = [
             tile(truth["uri"], truth["box"], read, f"{truth['text']} : {said(read)}", room=1.5)
-            for truth, read in [outcome for outcome in known if not outcome.right][:WRONG]
+            for truth, read in [one for one in reading.known if not one.right][:WRONG]
         ]
         write_page(wrong, options.output / f"wrong-{stem}.jpg")
         extra = []

@@ -111,13 +111,12 @@ def moved_row(row: Row, uri: str, move: Matrix) -> Row:
 def cell(reading: Reading) -> str:
     """Plates whose text is anywhere in the picture, and whose paired read has it."""
     texts: dict[str, set[str]] = {}
-    for read in [outcome.read for outcome in reading.outcomes if outcome.read] + reading.extra:
+    for read in reading.reads:
         texts.setdefault(read["uri"], set()).add(normalise_text(read["text"] or ""))
-    known = [one for one in reading.outcomes if one.truth["text"]]
     anywhere = sum(
-        normalise_text(truth["text"]) in texts.get(truth["uri"], ()) for truth, _ in known
+        normalise_text(truth["text"]) in texts.get(truth["uri"], ()) for truth, _ in reading.known
     )
-    return f"{anywhere}, {sum(one.right for one in known)} of {len(known)}"
+    return f"{anywhere}, {sum(one.right for one in reading.known)} of {len(reading.known)}"
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lpr_core.recognize import ALPHABET, Classifier, Floats
-from lpr_core.score import normalise_text, wilson_interval
+from lpr_core.score import (
+    ConfidenceBin,
+    calibration_error,
+    normalise_text,
+    reliability,
+    wilson_interval,
+)
 from model_training.characters import CharacterSet, load_characters
 from model_training.classifiers import ModelError, load_classifier
 from model_training.plots import Caption, draw_confusion, draw_pictures, draw_reliability
@@ -49,25 +54,6 @@ class ClassFigures:
     precision: float | None
     recall: float | None
     f1: float | None
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """The pictures whose most probable character has a probability above `low`, up to `high`.
-
-    Attributes:
-        low: a probability.
-        high: a probability.
-        pictures: how many there are.
-        confidence: their mean probability, None without pictures.
-        accuracy: the share of them read as labelled, None without pictures.
-    """
-
-    low: float
-    high: float
-    pictures: int
-    confidence: float | None
-    accuracy: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,32 +125,15 @@ class Evaluation:
         return float(self.losses.mean())
 
     @cached_property
-    def reliability(self) -> tuple[ReliabilityBin, ...]:
-        """Accuracy by confidence in RELIABILITY_BINS bins of equal width."""
-        confidences = self.probabilities.max(axis=1).astype(np.float64)
+    def reliability(self) -> list[ConfidenceBin]:
+        """Accuracy by the probability of the most probable character, in RELIABILITY_BINS bins."""
         right = self.reads == self.characters.labels
-        edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
-        numbers = np.digitize(confidences, edges[1:-1], right=True)
-        bins = []
-        for number, (low, high) in enumerate(pairwise(edges)):
-            inside = numbers == number
-            means = (
-                (float(confidences[inside].mean()), float(right[inside].mean()))
-                if inside.any()
-                else (None, None)
-            )
-            bins.append(ReliabilityBin(float(low), float(high), int(inside.sum()), *means))
-        return tuple(bins)
+        return reliability(self.probabilities.max(axis=1), right, RELIABILITY_BINS)
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error (Guo et al. 2017): mean |accuracy − confidence|."""
-        gaps = (
-            item.pictures * abs(item.accuracy - item.confidence)
-            for item in self.reliability
-            if item.accuracy is not None and item.confidence is not None
-        )
-        return sum(gaps) / len(self.characters)
+        """The expected calibration error (Guo et al. 2017)."""
+        return calibration_error(self.reliability)
 
     @cached_property
     def classes(self) -> tuple[ClassFigures, ...]:
@@ -213,7 +182,7 @@ class Evaluation:
             "loss": self.loss,
             "calibration_error": self.calibration_error,
             "classes": [asdict(item) for item in self.classes],
-            "reliability": [asdict(item) for item in self.reliability],
+            "reliability": [item._asdict() for item in self.reliability],
             "confusion_matrix": self.confusion_matrix.tolist(),
         }
 
@@ -284,7 +253,7 @@ def write_report(output: Path, model: str, evaluations: Sequence[Evaluation]) ->
     )
     draw_confusion(whole.confusion_matrix, output / "confusion.png")
     draw_reliability(
-        [(item.pictures, item.confidence, item.accuracy) for item in whole.reliability],
+        whole.reliability,
         whole.calibration_error,
         output / "reliability.png",
     )

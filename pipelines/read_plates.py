@@ -25,7 +25,6 @@ from apache_beam.runners.runner import PipelineState
 
 from lpr_core.bundle import Bundle, BundleError
 from lpr_core.decode import DecodeLimits
-from lpr_core.layout_patterns import LAYOUTS
 from lpr_core.networks import BACKENDS
 from lpr_core.plate_reader import DETECTORS, READERS, PlateReader, ReaderConfig
 from pipelines.cli import code_version
@@ -172,10 +171,10 @@ def _at_least_one(text: str) -> int:
 
 def _layouts(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    for name in names:
-        if name not in LAYOUTS:
-            known = ", ".join(LAYOUTS)
-            raise argparse.ArgumentTypeError(f"no layout {name!r}: choose from {known}")
+    try:
+        ReaderConfig(layouts=names)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return names
 
 

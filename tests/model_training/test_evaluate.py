@@ -69,10 +69,10 @@ def test_loss_is_the_mean_negative_log_likelihood():
 
 def test_calibration_error_by_hand():
     # 0.95, 1.00 and 0.99 (two right) share the last of 15 bins, 0.62 and 0.65 (one right) the
-    # tenth, above 0.6 and up to 0.667.
+    # tenth, from 0.6 up to 0.667.
     evaluation = made_up("AAABB", "AA7B8", [0.95, 1.0, 0.99, 0.62, 0.65])
-    filled = {i: item for i, item in enumerate(evaluation.reliability) if item.pictures}
-    assert {i: item.pictures for i, item in filled.items()} == {9: 2, 14: 3}
+    filled = {i: item for i, item in enumerate(evaluation.reliability) if item.reads}
+    assert {i: item.reads for i, item in filled.items()} == {9: 2, 14: 3}
     assert filled[9].confidence == pytest.approx(0.635) and filled[9].accuracy == 0.5
     assert filled[14].confidence == pytest.approx(0.98)
     assert filled[14].accuracy == pytest.approx(2 / 3)
@@ -129,7 +129,7 @@ def test_the_report_of_the_default_bundle(tmp_path, capsys):
     )
     assert whole["accuracy_folded"]["share"] > 0.8
     assert sum(map(sum, whole["confusion_matrix"])) == 17
-    assert sum(item["pictures"] for item in whole["reliability"]) == 17
+    assert sum(item["reads"] for item in whole["reliability"]) == 17
     with (output / "classes.csv").open() as file:
         classes = list(csv.DictReader(file))
     counts = {row["character"]: int(row["pictures"]) for row in classes}
