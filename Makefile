@@ -42,7 +42,7 @@ reader: .venv/development
 	    --data $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br=AGPL-3.0 \
 	    $(DATA)/crops_eu_two_line=AGPL-3.0 $(DATA)/crops_cn=Apache-2.0 \
 	    $(DATA)/crops_eu_unlabelled=AGPL-3.0 --rendered 184000 --workers 2 \
-	    --cache $(MODELS)/crops --epochs 20
+	    --cache $(MODELS)/crops --epochs 44
 
 DETECTOR_DATA = --backgrounds $(DATA)/boxes_eu=MIT $(DATA)/negatives=AGPL-3.0 \
 	    --plates $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br:0.05=AGPL-3.0 \
@@ -55,9 +55,9 @@ DETECTOR_DATA = --backgrounds $(DATA)/boxes_eu=MIT $(DATA)/negatives=AGPL-3.0 \
 # Twice: what the first takes for plates in pictures without any, the second learns not to.
 detector: .venv/development
 	$(BIN)/platebeam train detector --resume --output $(MODELS)/detector-first $(DETECTOR_DATA) \
-	    --epochs 14 --pictures 8000 --batch-size 16 --learning-rate 0.003 --validation 320
+	    --epochs 10 --pictures 8000 --batch-size 16 --learning-rate 0.003 --validation 320
 	$(BIN)/platebeam train detector --resume --output $(MODELS)/detector $(DETECTOR_DATA) \
-	    --epochs 5 --pictures 7000 --batch-size 16 --learning-rate 0.0012 --validation 320 \
+	    --epochs 18 --pictures 8000 --batch-size 16 --learning-rate 0.002 --validation 320 \
 	    --seed 1 --weights $(MODELS)/detector-first/best.keras
 
 clean:

@@ -82,6 +82,13 @@ def beam_search(log_probabilities: Floats, width: int) -> list[tuple[Text, float
     return [(texts[i], float(exact[i])) for i in order if exact[i] > 0]
 
 
+def best_path(log_probabilities: Floats) -> Text:
+    """The text that the likeliest class of each frame spells, most often the likeliest one."""
+    likeliest = log_probabilities.argmax(axis=1)
+    changes = np.append(True, likeliest[1:] != likeliest[:-1])
+    return tuple(likeliest[changes & (likeliest != BLANK)].tolist())
+
+
 def text_probabilities(log_probabilities: Floats, texts: Sequence[Text]) -> Doubles:
     """The probability of each text, float64 of shape (len(texts),)."""
     shares, log_scale = _shares(log_probabilities)

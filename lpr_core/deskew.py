@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 
@@ -29,7 +27,7 @@ SIDES = 0.06
 def along_writing(image: Image, quad: Quad) -> Quad:
     """A plate's corners, sheared so that lines of writing run level in its crop.
 
-    A network that looks at a whole plate tells its slope poorly, its strokes tell it well: summed
+    A network that looks at a whole plate tells its slope roughly, its strokes tell it well: summed
     along the true slope, the rows with writing stand out most sharply from those without (the
     projection profile of document deskewing, Postl 1986).
 
@@ -46,18 +44,6 @@ def along_writing(image: Image, quad: Quad) -> Quad:
     plate = Box(crop.border, crop.border, width - 2 * crop.border, height - 2 * crop.border)
     corners = [(x, y + slope * (x - width / 2)) for x, y in plate.corners]
     return as_quad(np.array(crop.points_in_image(corners)))
-
-
-def levelled(quad: Quad, most: float) -> Quad:
-    """The corners without their turn, if it is no more than `most` degrees."""
-    corners = np.array(quad)
-    along = corners[1] + corners[2] - corners[0] - corners[3]
-    if abs(math.degrees(math.atan2(along[1], along[0]))) > most:
-        return quad
-    sides = np.hypot(*(np.roll(corners, -1, axis=0) - corners).T)
-    half = np.array([sides[0] + sides[2], sides[1] + sides[3]]) / 4
-    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    return as_quad(corners.mean(axis=0) + signs * half)
 
 
 def _slope_of_writing(pixels: Image) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lpr_core.bundle import Bundle, BundleError
-from lpr_core.deskew import along_writing, levelled
+from lpr_core.deskew import along_writing
 from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Box, Image, Matrix, Quad, as_quad, intersection, iou, transform_points
 from lpr_core.networks import BundledNetwork, Floats, Network
 from lpr_core.rectify import DegenerateQuadError
 
-STRIDE = 4
-"""Pixels of the network's input to a cell of its output."""
+STRIDE = 8
+"""Pixels of the input to a cell of the output of networks as they are trained; a bundle tells its
+own."""
 
 REACH = 32.0
 """Pixels to one of the corners' offsets."""
@@ -37,8 +38,11 @@ PEAKS = 12
 MAX_ENLARGEMENT = 2.0
 
 SECOND_LOOKS = (4, 4)
-"""Plates looked at again at once, in two rows and columns; and how often at most. After the first
-time only while half of the last ones were plates beyond doubt."""
+"""Plates looked at again at once, in two rows and columns; and how often at most."""
+
+LIKELY = 0.25
+"""Score at the first look from where more than the best few are looked at again: no plate of the
+pictures kept from training had less."""
 
 SECOND_SHARE = 2 / 3
 """Of the second look in a plate's score, by its logarithm."""
@@ -49,9 +53,6 @@ PLATE_WIDTH, PLATE_HEIGHT = 90.0, 60.0
 LARGE = 2.0
 """Times the network's input, from where a picture is searched in parts too."""
 
-SLIGHT_TURN = 8.0
-"""Degrees up to which the network's turn of a plate is no better than none."""
-
 TILES = 0.6
 """Width and height of each of the four parts of a large picture, in shares of its own."""
 
@@ -61,75 +62,78 @@ def network_input(grey: npt.NDArray[np.uint8]) -> Floats:
     return np.asarray(grey / np.float32(127.5) - 1, np.float32)
 
 
-def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, Matrix]:
+def letterbox(levels: list[Image], size: tuple[int, int]) -> tuple[Image, Matrix]:
     """A picture in the middle of an input of the network, as large as it fits, padded.
 
     Args:
-        image: grey, uint8 (height, width).
+        levels: a grey picture, uint8 (height, width), as `halved` takes it.
         size: height and width of the input.
 
     Returns:
         uint8 of that size, and the transform of its points to the picture's.
     """
-    height, width = image.shape
+    height, width = levels[0].shape
     scale = min(size[0] / height, size[1] / width, MAX_ENLARGEMENT)
     shown = max(1, round(width * scale)), max(1, round(height * scale))
-    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     left, top = (size[1] - shown[0]) // 2, (size[0] - shown[1]) // 2
+    # Halved first: as training does, and faster than in one step to the size.
+    level = halved(levels, _halvings(scale))
     seen = np.full(size, PADDING, np.uint8)
-    seen[top : top + shown[1], left : left + shown[0]] = cv2.resize(
-        image, shown, interpolation=shrink
-    )
+    seen[top : top + shown[1], left : left + shown[0]] = cv2.resize(level, shown)
     x, y = width / shown[0], height / shown[1]
     return seen, np.array([[x, 0, -left * x], [0, y, -top * y], [0, 0, 1]])
 
 
-def plates_of(output: Floats, threshold: float) -> list[PlateDetection]:
-    """What an output of the network says, in pixels of its input, surest first.
+def plates_of(output: Floats, threshold: float, stride: int = STRIDE) -> Iterator[PlateDetection]:
+    """What an output of the network says, in pixels of its input, surest first, none over another.
 
     Args:
         output: float32 (h, w, 9): the logit of a plate's middle, and the offsets of its corners
             from the middle of the cell, in REACH pixels.
         threshold: least score.
+        stride: pixels to a cell.
     """
     logits = np.ascontiguousarray(output[..., 0])
     least = math.log(threshold / (1 - threshold))
     highest = cv2.dilate(logits, np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero((logits >= highest) & (logits >= least))
     order = np.argsort(-logits[rows, columns], kind="stable")[:PEAKS]
-    found = [
+    return without_overlaps(
         PlateDetection(
-            as_quad(_corners(output, int(rows[i]), int(columns[i]))),
+            as_quad(_corners(output, int(rows[i]), int(columns[i]), stride)),
             1 / (1 + math.exp(-float(logits[rows[i], columns[i]]))),
         )
         for i in order
-    ]
-    return without_overlaps(found)
+    )
 
 
-def _corners(output: Floats, row: int, column: int) -> npt.NDArray[np.float64]:
+def _corners(output: Floats, row: int, column: int, stride: int) -> npt.NDArray[np.float64]:
     """The corners that a cell and those beside it that are nearly as sure agree on, (4, 2)."""
     top, left = max(0, row - 1), max(0, column - 1)
     part = output[top : row + 2, left : column + 2].astype(np.float64)
     weights = np.exp(np.minimum(0, part[..., 0] - output[row, column, 0]))
     y, x = np.indices(weights.shape) + 0.5
-    middles = np.stack([x + left, y + top], axis=-1) * STRIDE
+    middles = np.stack([x + left, y + top], axis=-1) * stride
     corners = middles[:, :, None] + part[..., 1:].reshape(*weights.shape, 4, 2) * REACH
     return np.asarray(np.tensordot(weights / weights.sum(), corners, 2))
 
 
-def without_overlaps(detections: Sequence[PlateDetection]) -> list[PlateDetection]:
-    """The surest first, none with a box that a surer one's covers or mostly covers."""
-    kept: list[tuple[PlateDetection, Box]] = []
-    for one in sorted(detections, key=lambda detection: -detection.score):
+def without_overlaps(detections: Iterable[PlateDetection]) -> Iterator[PlateDetection]:
+    """Those with a box that none before covers or mostly covers; the surest come first."""
+    kept: list[Box] = []
+    for one in detections:
         box = one.box
         if all(
             iou(box, other) < MAX_OVERLAP
             and intersection(box, other) < MAX_COVERED * min(box.area, other.area)
-            for _, other in kept
+            for other in kept
         ):
-            kept.append((one, box))
-    return [one for one, _ in kept]
+            kept.append(box)
+            yield one
+
+
+def _surest_first(detections: Iterable[PlateDetection]) -> Iterator[PlateDetection]:
+    return without_overlaps(sorted(detections, key=lambda detection: -detection.score))
 
 
 class HeatmapDetector:
@@ -155,12 +159,15 @@ class HeatmapDetector:
         try:
             size = network.entry["input"]
             self._size = int(size["height"]), int(size["width"])
+            self._stride = int(network.entry["stride"])
             self._threshold = float(network.entry["threshold"])
             doubtful = network.entry.get("doubtful", {"threshold": self._threshold})
             self._least = min(float(doubtful["threshold"]), self._threshold)
             self._confidence = float(doubtful.get("confidence", 0.0))
         except (KeyError, TypeError, ValueError):
-            raise BundleError("the bundle's detector lacks its input's size or threshold") from None
+            raise BundleError(
+                "the bundle's detector lacks its input's size, stride or threshold"
+            ) from None
         self._network: Network = network
 
     def detect(self, image: Image) -> list[PlateDetection]:
@@ -174,25 +181,25 @@ class HeatmapDetector:
 
     def _find(self, image: Image) -> list[PlateDetection]:
         levels = [image]
-        found = self._look_again(levels, self._look(image))
+        found = self._look_again(levels, self._look(levels))
         height, width = image.shape
         if not found and (width > LARGE * self._size[1] or height > LARGE * self._size[0]):
             candidates = []
             for y in (0, height - round(TILES * height)):
                 for x in (0, width - round(TILES * width)):
                     part = image[y : y + round(TILES * height), x : x + round(TILES * width)]
-                    candidates += [_moved(one, x, y) for one in self._look(part)]
-            found = self._look_again(levels, without_overlaps(candidates))
+                    candidates += [_moved(one, x, y) for one in self._look([part])]
+            found = self._look_again(levels, _surest_first(candidates))
         return found
 
-    def _look(self, image: Image) -> list[PlateDetection]:
+    def _look(self, levels: list[Image]) -> Iterator[PlateDetection]:
         """Candidates of a picture as a whole, in its pixels."""
-        seen, back = letterbox(image, self._size)
+        seen, back = letterbox(levels, self._size)
         least = self._least ** (1 / (1 - SECOND_SHARE))  # even where the second is all sure
-        return [after(one, back) for one in plates_of(self._run(seen), least)]
+        return (after(one, back) for one in plates_of(self._run(seen), least, self._stride))
 
     def _look_again(
-        self, levels: list[Image], candidates: Sequence[PlateDetection]
+        self, levels: list[Image], candidates: Iterator[PlateDetection]
     ) -> list[PlateDetection]:
         """The candidates that are plates at the second look too."""
         at_once, times = SECOND_LOOKS
@@ -200,9 +207,9 @@ class HeatmapDetector:
         corners = [(x, y) for y in (0, height) for x in (0, width)]
         least = self._least ** (1 / SECOND_SHARE)  # even where the first look is all sure
         found = []
-        remaining = iter(candidates)
-        for _ in range(times):
-            group = list(islice(remaining, at_once))
+        for number in range(times):
+            group = list(islice(candidates, at_once))
+            group = [one for one in group if not number or one.score >= LIKELY]
             if not group:
                 break
             seen = np.full(self._size, PADDING, np.uint8)
@@ -210,23 +217,19 @@ class HeatmapDetector:
             for (x, y), view in zip(corners, views, strict=False):
                 seen[y : y + height, x : x + width] = _warp(levels, view, (height, width))
             output = self._run(seen)
-            plates = 0
             for (x, y), view, first in zip(corners, views, group, strict=False):
-                rows = slice(y // STRIDE, (y + height) // STRIDE)
-                columns = slice(x // STRIDE, (x + width) // STRIDE)
-                for second in plates_of(output[rows, columns], least):
+                rows = slice(y // self._stride, (y + height) // self._stride)
+                columns = slice(x // self._stride, (x + width) // self._stride)
+                for second in plates_of(output[rows, columns], least, self._stride):
                     if _holds(second.box, (width / 2, height / 2)):
                         placed = after(second, np.asarray(np.linalg.inv(view), np.float64))
                         score = first.score ** (1 - SECOND_SHARE) * second.score**SECOND_SHARE
                         if score >= self._least:
                             found.append(replace(placed, score=score))
-                            plates += score >= self._threshold
                         break
-            if plates < at_once / 2:
-                break
         return [
             one if one.score >= self._threshold else replace(one, least_confidence=self._confidence)
-            for one in without_overlaps(found)
+            for one in _surest_first(found)
         ]
 
     def _run(self, seen: Image) -> Floats:
@@ -236,7 +239,7 @@ class HeatmapDetector:
 def _refined(image: Image, quad: Quad) -> Quad:
     """The corners along the plate's writing; as they are where they span no plate."""
     with suppress(DegenerateQuadError):
-        return along_writing(image, levelled(quad, SLIGHT_TURN))
+        return along_writing(image, quad)
     return quad
 
 
@@ -276,14 +279,11 @@ def _warp(levels: list[Image], view: Matrix, size: tuple[int, int]) -> Image:
     """The picture after a transform, from that of its halves that it shrinks by less than two.
 
     Args:
-        levels: the picture and the halves made so far; gets those that are missing.
+        levels: as `halved` takes them.
         view: of the picture's points to the result's.
         size: height and width of the result.
     """
-    number = max(0, math.floor(-math.log2(math.hypot(view[0, 0], view[0, 1]))))
-    for level in _halves(levels, number):
-        levels.append(level)
-    level = levels[min(number, len(levels) - 1)]
+    level = halved(levels, _halvings(math.hypot(view[0, 0], view[0, 1])))
     x, y = levels[0].shape[1] / level.shape[1], levels[0].shape[0] / level.shape[0]
     matrix = view @ np.diag([x, y, 1.0])
     matrix[:2, 2] += matrix[:2, :2] @ (0.5, 0.5) - 0.5  # warps count the centres of pixels
@@ -291,9 +291,21 @@ def _warp(levels: list[Image], view: Matrix, size: tuple[int, int]) -> Image:
     return np.asarray(result, np.uint8)
 
 
-def _halves(levels: Sequence[Image], number: int) -> Iterator[Image]:
-    level = levels[-1]
-    for _ in range(len(levels), number + 1):
-        size = max(1, level.shape[1] // 2), max(1, level.shape[0] // 2)
-        level = np.asarray(cv2.resize(level, size, interpolation=cv2.INTER_AREA), np.uint8)
-        yield level
+def _halvings(scale: float) -> int:
+    """How often a picture can be halved on its way to a scale."""
+    return max(0, math.floor(-math.log2(scale)))
+
+
+def halved(levels: list[Image], times: int) -> Image:
+    """A picture halved so many times.
+
+    Args:
+        levels: the picture and the halves made so far; gets those that are missing.
+        times: how many.
+    """
+    while len(levels) <= times:
+        height, width = levels[-1].shape
+        size = max(1, width // 2), max(1, height // 2)
+        half = cv2.resize(levels[-1], size, interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(half, np.uint8))
+    return levels[times]

@@ -25,8 +25,9 @@ HEIGHT, WIDTH = 64, 160
 ROWS = 2
 """The network's first half of frames reads the upper line, the other half the lower one."""
 
-MARGIN = 0.08
-"""How much of a plate's surroundings the network sees on each side, in shares of its height."""
+MARGIN = 0.12
+"""How much of a plate's surroundings networks are trained to see on each side, in shares of its
+height; a bundle tells its own."""
 
 MIN_LENGTH, MAX_LENGTH = 2, 10
 """Shortest and longest text that is a plate's."""
@@ -40,7 +41,7 @@ LONE_WIDTH = 0.1
 SURE_VIEW = 0.9
 """Where the first view's likeliest text has this probability, no other view is looked at."""
 
-HOPELESS_VIEW = 0.02
+HOPELESS_VIEW = 0.05
 """Nor where it has less than this: what was found is no plate, or beyond reading."""
 
 
@@ -83,21 +84,32 @@ class ViewedPlate:
             of frames in a row that are surely blank, one is.
         frames: which these are, of shape (kept,).
         columns: how many frames lie across the crop.
-        texts: the likeliest, as classes, with their probabilities, best first.
     """
 
     crop: PlateCrop
     log_probabilities: Floats
     frames: npt.NDArray[np.intp]
     columns: int
-    texts: tuple[tuple[ctc.Text, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPlate:
+    """What all views of a plate say.
+
+    Attributes:
+        texts: the likeliest, as classes, with their probabilities, best first.
+        view: the one that shows the first of them clearest.
+    """
+
+    texts: Sequence[tuple[ctc.Text, float]]
+    view: ViewedPlate
 
 
 def normalise_plate(pixels: Image) -> Floats:
     """A plate crop as the network sees it; training uses this very function.
 
     Args:
-        pixels: grey, uint8 of shape (height, width), the plate with MARGIN around it.
+        pixels: grey, uint8 of shape (height, width), the plate with its margin around it.
 
     Returns:
         float32 of shape (64, 160): stretched to that size, its mean 0, its spread about 1, an even
@@ -124,11 +136,10 @@ class SequenceRecognizer:
         ValueError: an unknown backend.
     """
 
-    margin = MARGIN
-
     def __init__(self, bundle: Bundle, backend: str = "litert") -> None:
         self._network = BundledNetwork(bundle, "reader", backend)
         entry = self._network.entry
+        self.margin = float(entry["margin"])
         self._alphabet = str(entry["alphabet"])
         self._temperature = float(entry["calibration"].get("temperature", 1.0))
         self._confidence = entry["calibration"].get("confidence", ((0.0, 1.0), (0.0, 1.0)))
@@ -142,17 +153,17 @@ class SequenceRecognizer:
         """
         self._network(np.zeros((1, HEIGHT, WIDTH, 1), np.float32))
 
-    def segment(self, crop: PlateCrop) -> tuple[ViewedPlate, ...]:
+    def segment(self, crop: PlateCrop) -> SeenPlate:
         """Look at a crop: once where its text is clear at first sight, or hopeless; else more."""
-        first, *others = self._views
-        plate = self._look(crop, first)
-        if not HOPELESS_VIEW <= plate.texts[0][1] < SURE_VIEW:
-            return (plate,)
-        return (plate, *(self._look(crop, view) for view in others))
+        first = self._look(crop, self._views[0])
+        texts = ctc.beam_search(first.log_probabilities, MAX_ALTERNATIVES)
+        if not HOPELESS_VIEW <= texts[0][1] < SURE_VIEW:
+            return SeenPlate(texts, first)
+        return _vote([first, *(self._look(crop, view) for view in self._views[1:])], texts)
 
-    def recognize(self, plates: Sequence[Sequence[ViewedPlate]]) -> list[TextRead]:
+    def recognize(self, plates: Sequence[SeenPlate]) -> list[TextRead]:
         """Read the plates of a picture."""
-        return [self._read(views) for views in plates]
+        return [self._read(plate) for plate in plates]
 
     def _look(self, crop: PlateCrop, view: View) -> ViewedPlate:
         seen = _seen_in(crop, view)
@@ -161,19 +172,20 @@ class SequenceRecognizer:
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
         quiet = logits[:, ctc.BLANK] >= math.log1p(-QUIET)
         frames = np.flatnonzero(~quiet | ~np.append(False, quiet[:-1]))
-        kept = logits[frames]
-        texts = tuple(ctc.beam_search(kept, MAX_ALTERNATIVES))
-        return ViewedPlate(seen, kept, frames, len(logits) // ROWS, texts)
+        return ViewedPlate(seen, logits[frames], frames, len(logits) // ROWS)
 
-    def _read(self, views: Sequence[ViewedPlate]) -> TextRead:
-        ranked, clearest = _vote(views)
-        text = ranked[0][0]
+    def _read(self, plate: SeenPlate) -> TextRead:
+        text = plate.texts[0][0]
         if not text:
             return TextRead((), (), legible=False)
         alternatives = self._calibrated(
-            [("".join(self._alphabet[c - 1] for c in other), p) for other, p in ranked if other]
+            [
+                ("".join(self._alphabet[c - 1] for c in other), probability)
+                for other, probability in plate.texts
+                if other
+            ]
         )
-        characters = self._characters(clearest, text)
+        characters = self._characters(plate.view, text)
         return TextRead(characters, alternatives, MIN_LENGTH <= len(text) <= MAX_LENGTH)
 
     def _calibrated(self, texts: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
@@ -219,16 +231,21 @@ def _seen_in(crop: PlateCrop, view: View) -> PlateCrop:
     return PlateCrop(np.asarray(pixels, np.uint8), crop.to_image @ to_crop, max(border, 0.0))
 
 
-def _vote(views: Sequence[ViewedPlate]) -> tuple[list[tuple[ctc.Text, float]], ViewedPlate]:
-    """The likeliest texts by their mean over the views, and the view of the first one's best."""
-    if len(views) == 1:
-        return list(views[0].texts), views[0]
-    texts = list(dict.fromkeys(text for view in views for text, _ in view.texts))
-    by_view = np.array([ctc.text_probabilities(view.log_probabilities, texts) for view in views])
+def _vote(views: Sequence[ViewedPlate], texts: Sequence[tuple[ctc.Text, float]]) -> SeenPlate:
+    """The likeliest texts by their mean over the views.
+
+    In the running are the likeliest of the first view, `texts`, and of each other the text that its
+    likeliest path spells: to search there too finds nothing more and takes most of a view's time.
+    """
+    paths = [ctc.best_path(view.log_probabilities) for view in views[1:]]
+    candidates = list(dict.fromkeys([*(text for text, _ in texts), *paths]))
+    by_view = np.array(
+        [ctc.text_probabilities(view.log_probabilities, candidates) for view in views]
+    )
     mean = by_view.mean(axis=0)
     best = np.argsort(-mean, kind="stable")[:MAX_ALTERNATIVES]
     clearest = views[int(by_view[:, best[0]].argmax())]
-    return [(texts[i], float(mean[i])) for i in best], clearest
+    return SeenPlate([(candidates[i], float(mean[i])) for i in best], clearest)
 
 
 def _boxes(plate: ViewedPlate, spans: Sequence[ctc.Span]) -> Iterator[Box]:

@@ -220,13 +220,21 @@ def _reader_validation(model: ModelFacts) -> list[str]:
 
 def _detector_validation(model: ModelFacts) -> list[str]:
     metrics = model.record["metrics"]
+    threshold, doubtful = model.entry["threshold"], model.entry.get("doubtful")
+    in_doubt = ""
+    if doubtful:
+        in_doubt = (
+            f" What scores {doubtful['threshold']:.2f} at least is a plate if it is read with a "
+            f"confidence of {doubtful['confidence']:.2f}, chosen on them likewise."
+        )
     return [
         "Pictures and plates that the command holds out were kept for validation. The epoch of "
         "the least loss on windows composed of them was kept: it finds "
         f"{metrics['val_recall']:.1%} of their plates, with corners off by "
         f"{metrics['val_corners']:.3f} of a plate's height in the mean and "
         f"{metrics['val_false']:.3f} false plates a window. The threshold "
-        f"({model.entry['threshold']:.2f}) was chosen on the whole pictures without plates.",
+        f"({threshold:.2f}) was chosen on the whole pictures without plates."
+        f"{in_doubt}",
         _table(model.figures),
     ]
 

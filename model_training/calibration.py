@@ -39,8 +39,8 @@ THRESHOLDS = tuple(round(0.2 + 0.02 * number, 2) for number in range(36))
 """Scores that a plate may need to count as found."""
 
 FALSE_PLATES = 0.02
-"""Allowed a picture without plates: half of them for what looks like a plate beyond doubt, half for
-what is in doubt and can be read."""
+"""Allowed a picture without plates: half of them at most for what looks like a plate beyond doubt,
+the rest for what is in doubt and can be read."""
 
 DOUBTFUL = 0.35
 """Score from which what is in doubt is worth reading."""
@@ -207,13 +207,13 @@ def choose_threshold(false_plates: Callable[[float], int], pictures: int) -> flo
     return THRESHOLDS[number]
 
 
-def choose_confidence(confidences: Sequence[float], pictures: int) -> float:
+def choose_confidence(confidences: Sequence[float], allowed: int) -> float:
     """The confidence that few enough reads of what is no plate reach.
 
     Args:
         confidences: of the reads of what was found, in doubt, in pictures without plates.
-        pictures: how many there are.
+        allowed: how many may.
     """
-    allowed = int(FALSE_PLATES / 2 * pictures)
     surest = sorted(confidences, reverse=True)[allowed : allowed + 1]
-    return round(surest[0] + 0.01, 2) if surest else 0.0
+    # Never 0, which what cannot be read at all would reach.
+    return round((surest[0] if surest else 0.0) + 0.01, 2)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 Tensor = Any
 """Of the Keras backend in use, float32."""
 
-STEM, FINE, MIDDLE, COARSE, COARSEST = 16, 24, 48, 96, 160
+STEM, FINE, MIDDLE, COARSE, COARSEST = 8, 24, 48, 96, 160
 """Channels at strides 2, 4, 8, 16 and 32."""
 
 PYRAMID = 48
-"""Channels of the way back up, but for its last step."""
+"""Channels of the way back up."""
 
 BLOCKS = (2, 4, 4)
 """Separable convolutions at strides 8, 16 and 32, beyond the one that shrinks."""
@@ -45,7 +45,7 @@ def build_detector(height: int | None = None, width: int | None = None) -> keras
         height, width: of its input, multiples of 32; None: any.
 
     Returns:
-        A model from grey pictures (n, height, width, 1), -1 to 1, to (n, height / 4, width / 4, 9):
+        A model from grey pictures (n, height, width, 1), -1 to 1, to (n, height / 8, width / 8, 9):
         the logit of a plate's middle, and the offsets of its corners from the cell's middle, x and
         y of each in the reader's order, in REACH pixels.
     """
@@ -64,9 +64,8 @@ def build_detector(height: int | None = None, width: int | None = None) -> keras
         coarsest = _separable(coarsest, COARSEST)
     merged = _separable(_merge(coarsest, coarse, PYRAMID), PYRAMID)
     merged = _separable(_merge(merged, middle, PYRAMID), PYRAMID)
-    merged = _merge(merged, fine, FINE)
     for _ in range(2):
-        merged = _separable(merged, FINE)
+        merged = _separable(merged, PYRAMID, kernel=5)
     bias = keras.initializers.Constant(math.log(RARE / (1 - RARE)))
     heat = keras.layers.Conv2D(1, 1, bias_initializer=bias, name="heat")(merged)
     corners = keras.layers.Conv2D(8, 1, name="corners")(merged)
@@ -88,11 +87,11 @@ def _convolution(values: Tensor, channels: int, kernel: int, stride: int) -> Ten
     return keras.layers.ReLU()(_normalised(convolution(values)))
 
 
-def _separable(values: Tensor, channels: int, stride: int = 1) -> Tensor:
+def _separable(values: Tensor, channels: int, stride: int = 1, kernel: int = 3) -> Tensor:
     """A depthwise and a pointwise convolution, with a shortcut where the shapes allow one."""
     import keras
 
-    depthwise = keras.layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)
+    depthwise = keras.layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False)
     pointwise = keras.layers.Conv2D(channels, 1, use_bias=False)
     result = _normalised(pointwise(depthwise(values)))
     if stride == 1 and values.shape[-1] == channels:

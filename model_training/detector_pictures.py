@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from lpr_core.decode import DecodeError, decode
 from lpr_core.geometry import Box, Image, Matrix, as_quad, bounding_box, intersection
-from lpr_core.heatmap import PADDING, REACH, STRIDE
+from lpr_core.heatmap import PADDING, REACH, STRIDE, halved
+from model_training.car_parts import draw_grille, random_part
 from model_training.composites import PICTURE_SUFFIXES, TRUTH_FILE, Background, paint_over
 from model_training.glyphs import TrueTypeFont, random_die, random_font
 from model_training.layers import perspective, project, seen_from
-from model_training.layouts import LAYOUTS
+from model_training.layouts import BLACK, LAYOUTS, SNOW, WHITE, YELLOW, Layout
 from model_training.lettering import random_lettering
 from model_training.plate_crops import is_for_training, read_rows
 from model_training.plates import random_plates
@@ -50,6 +51,27 @@ STORED_WIDTH = 200
 LARGEST_BACKDROP = (1100, 1100)
 
 TARGET_CHANNELS = 12
+
+PLAIN = tuple(
+    Layout(
+        "plain",
+        "",
+        "no country's: a text on a board, however set, is a plate too",
+        (width, 110),
+        ("XXXXX", "XXXXXX", "XXXXXXX", "XXXXXXXX", "LLDDLLL", "LLDDDD", "LL-DDD-LL", "LLL DDDD"),
+        tall,
+        ((SNOW, BLACK), (WHITE, BLACK), (YELLOW, BLACK), (BLACK, WHITE)),
+        top=(1 - tall) / 2,
+        foot=(1 + tall) / 2,
+        gap=gap,
+        border=0.2,
+        radius=0,
+    )
+    for width in (300, 400, 520)
+    for tall in (0.5, 0.62, 0.72)
+    for gap in ((0.1, 0.25), (0.25, 0.6))
+)
+"""Beside LAYOUTS, for the detector alone."""
 
 
 @dataclass(frozen=True)
@@ -143,22 +165,21 @@ def load_backdrop(background: Background) -> Backdrop:
     """Read a picture, no larger than LARGEST_BACKDROP, and paint its plates away."""
     pixels, boxes = background.read(LARGEST_BACKDROP)
     shown = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    levels = tuple(_halves(shown))
+    levels = _halves(shown)
     if not boxes:
         return Backdrop(levels, levels, ())
     canvas = pixels.astype(np.float32)
     for box in boxes:
         paint_over(canvas, box)
     bare = cv2.cvtColor(np.clip(canvas, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
-    return Backdrop(levels, tuple(_halves(bare)), boxes)
+    return Backdrop(levels, _halves(bare), boxes)
 
 
-def _halves(picture: Image) -> Iterator[Image]:
-    yield picture
-    while min(picture.shape) >= 128:
-        size = picture.shape[1] // 2, picture.shape[0] // 2
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        yield picture
+def _halves(picture: Image) -> tuple[Image, ...]:
+    levels = [picture]
+    while min(levels[-1].shape) >= 128:
+        halved(levels, len(levels))
+    return tuple(levels)
 
 
 def load_faces(folder: Path, cut: float, known: str) -> list[tuple[Path, Cutout]]:
@@ -201,7 +222,7 @@ def _stored(pixels: Image) -> Image:
 
 def rendered_faces(seed: int, number: int, fonts: tuple[TrueTypeFont, ...]) -> Iterator[Cutout]:
     """Worn plates alone, from nothing but the seed."""
-    plates = random_plates(seed, fonts, LAYOUTS, range(number))
+    plates = random_plates(seed, fonts, (*LAYOUTS, *PLAIN), range(number))
     for plate, rng in tqdm(plates, "plates", number, disable=None):
         worn = weather_plate(plate.pixels, rng, rng.uniform(0, 1)).astype(np.uint8)
         grey = _stored(np.asarray(cv2.cvtColor(worn, cv2.COLOR_RGB2GRAY), np.uint8))
@@ -230,54 +251,18 @@ def rendered_cars(
 
 
 def rendered_decoys(seed: int, number: int) -> Iterator[Cutout]:
-    """Signs, lettering, stripes, empty plates, lamps, grilles: what is no plate."""
+    """Signs, lettering, stripes, empty plates, wheels, lamps: what is no plate."""
     for index in tqdm(range(number), "decoys", disable=None):
         rng = np.random.default_rng([seed, index])
-        if rng.random() < 0.6:
+        if rng.random() < 0.45:
             layer = random_lettering(int(rng.integers(24, 110)), random_die(rng), rng)
             pixels = np.clip(layer.pixels, 0, 255).astype(np.uint8)
             grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
             sign = Cutout(grey, (255 * layer.alpha).astype(np.uint8))
         else:
-            sign = _part_of_a_car(rng)
+            sign = Cutout(*random_part(rng))
         # Like a plate's surroundings, so that those alone make none.
         yield mount(sign, rng) if rng.random() < 0.5 and sign.aspect > 1 else sign
-
-
-def _part_of_a_car(rng: np.random.Generator) -> Cutout:
-    """A lamp, a grille, a bare panel or a row of windows."""
-    width = int(rng.integers(60, 180))
-    height = max(10, round(width / rng.uniform(1, 6)))
-    pixels = np.full((height, width), rng.uniform(5, 250), np.float32)
-    kind = rng.integers(4)
-    if kind == 0:
-        centre = (width * rng.uniform(0.3, 0.7), height * rng.uniform(0.3, 0.7))
-        size = (width * rng.uniform(0.3, 0.9), height * rng.uniform(0.4, 0.9))
-        cv2.ellipse(pixels, (centre, size, rng.uniform(0, 180)), rng.uniform(0, 255), -1)
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.5, 8))
-    elif kind == 1:
-        _grille(pixels, rng)
-    elif kind == 2:
-        pixels += rng.uniform(2, 40) * clouds(pixels.shape, rng, 7)
-    else:
-        for x in range(int(rng.integers(8)), width, int(rng.integers(12, 40))):
-            tone = rng.uniform(0, 255)
-            top, foot = round(0.15 * height), round(0.85 * height)
-            cv2.rectangle(pixels, (x, top), (x + int(rng.integers(5, 14)), foot), tone, -1)
-    grey = np.clip(pixels, 0, 255).astype(np.uint8)
-    return Cutout(grey, np.full(grey.shape, 255, np.uint8))
-
-
-def _grille(pixels: Plane, rng: np.random.Generator) -> None:
-    height, width = pixels.shape
-    pitch = rng.uniform(0.05, 0.25) * height + 2
-    tone = rng.uniform(0, 255)
-    thick = max(1, round(pitch * rng.uniform(0.15, 0.5)))
-    upright, level = ((True, False), (False, True), (True, True))[rng.integers(3)]
-    for x in np.arange(0, width, pitch * rng.uniform(1, 2.5)) if upright else ():
-        cv2.line(pixels, (round(x), 0), (round(x), height), tone, thick)
-    for y in np.arange(0, height, pitch) if level else ():
-        cv2.line(pixels, (0, round(y)), (width, round(y)), tone, thick)
 
 
 def mount(face: Cutout, rng: np.random.Generator) -> Cutout:
@@ -290,7 +275,7 @@ def mount(face: Cutout, rng: np.random.Generator) -> Cutout:
     shades = np.linspace(*rng.uniform(0.7, 1.3, 2), shape[0], dtype=np.float32)
     pixels: Plane = np.repeat(_tone(rng) * shades[:, None], shape[1], axis=1)
     if rng.random() < 0.2:
-        _grille(pixels, rng)
+        draw_grille(pixels, rng)
     for _ in range(rng.integers(0, 5)):
         _seam(pixels, place, rng)
     if rng.random() < 0.5:
@@ -367,9 +352,9 @@ def _lamp(pixels: Plane, place: Box, side: int, rng: np.random.Generator) -> Non
         place.y + rng.uniform(-0.8, 1.2) * place.height,
     )
     size = rng.uniform(0.2, 1.2, 2) * place.height
-    cv2.ellipse(pixels, (centre, size, rng.uniform(-30, 30)), rng.uniform(0, 255), -1, cv2.LINE_AA)
+    cv2.ellipse(pixels, (centre, size, rng.uniform(-30, 30)), rng.uniform(0, 255), -1)
     inner = size * rng.uniform(0.3, 0.8)
-    cv2.ellipse(pixels, (centre, inner, 0.0), rng.uniform(100, 255), -1, cv2.LINE_AA)
+    cv2.ellipse(pixels, (centre, inner, 0.0), rng.uniform(100, 255), -1)
 
 
 def _words(pixels: Plane, place: Box, rng: np.random.Generator) -> None:
@@ -521,7 +506,7 @@ def _street(stock: Stock, rng: np.random.Generator, size: tuple[int, int]) -> _C
             turns = rng.normal(0, (3, 10, 6))
             _paste_plate(canvas, face, wide, middle, (turns[0], turns[1], turns[2]), rng)
         canvas.taken.append(seen)
-    for _ in range(rng.choice(3, p=(0.75, 0.2, 0.05))):
+    for _ in range(rng.choice(3, p=(0.6, 0.3, 0.1))):
         _paste_decoy(canvas, stock, rng)
     if rng.random() < 0.15:
         _paste_anywhere(canvas, stock, rng)
@@ -542,7 +527,7 @@ def _place(stock: Stock, rng: np.random.Generator, size: tuple[int, int]) -> _Ca
     canvas, matrix = _view(place.bare, centre, scale, rng, size)
     if place.boxes:
         _doubt(canvas, place, matrix)
-    for _ in range(rng.choice(4, p=(0.25, 0.4, 0.25, 0.1))):
+    for _ in range(rng.choice(4, p=(0.2, 0.35, 0.3, 0.15))):
         _paste_decoy(canvas, stock, rng)
     for _ in range(rng.choice(4, p=(0.15, 0.5, 0.25, 0.1))):
         _paste_anywhere(canvas, stock, rng)
@@ -790,7 +775,7 @@ def targets(truths: Sequence[Truth], size: tuple[int, int] = WINDOW) -> Plane:
         size: height and width of the window, pixels, multiples of STRIDE.
 
     Returns:
-        float32 (height / 4, width / 4, TARGET_CHANNELS): heat 0 to 1; 1 where it counts and 0 where
+        float32 (height / 8, width / 8, TARGET_CHANNELS): heat 0 to 1; 1 where it counts and 0 where
         it does not; the weight of the box around the corners; that of the corners; their offsets
         from the cell's centre, x and y of each, in REACH pixels.
     """

@@ -12,8 +12,19 @@ import numpy.typing as npt
 from lpr_core.geometry import Box, Image, as_quad
 from lpr_core.sequence import MARGIN as READ_MARGIN
 from model_training.layers import perspective
-from model_training.plate_crops import HEIGHT, MARGIN, WIDTH, PlateCrops, plate_box
+from model_training.plate_crops import HEIGHT, WIDTH, PlateCrops, plate_box
 from model_training.wear import photograph
+
+SPREAD = (0.11, 0.06, 0.11, 0.06)
+"""Deviations of the left, top, right and bottom margin, in shares of the plate's height."""
+
+TIGHTEST, LOOSE, LOOSEST = -0.06, 0.3, 0.4
+"""Least margin that corners leave around a plate, the most, and the most of those that are far off.
+Beyond what `plate_crops` keeps a crop's edge is repeated, as a picture's is."""
+
+BLURRED = 0.2, (0.008, 0.04)
+"""Share of the views photographed anew that are out of focus, and by how much, the Gaussian's sigma
+in shares of the crop's height."""
 
 SMALLEST = 22.0
 """Height down to which a real plate is shrunk, pixels."""
@@ -40,17 +51,21 @@ class Aim:
 
 
 def random_aim(rng: np.random.Generator) -> Aim:
-    """Corners as detectors and people give them: mostly near, now and then loose or tilted."""
+    """Corners as detectors and people give them: mostly near, now and then loose or tilted.
+
+    The spread is about that of an early detector's corners on composites: twice as wide along
+    the plate, where its end characters stand at the crop's edge or are cut, as across it.
+    """
     if rng.random() < 0.7:
-        margins = np.clip(rng.normal(READ_MARGIN, 0.05, 4), -0.03, MARGIN)
+        margins = np.clip(rng.normal(READ_MARGIN, SPREAD), TIGHTEST, LOOSE)
     else:
-        margins = rng.uniform(-0.02, 0.35, 4) * rng.uniform(0.2, 1)
+        margins = rng.uniform(TIGHTEST, LOOSEST, 4) * rng.uniform(0.2, 1)
     tail = rng.random() < 0.15
     return Aim(
         *margins.tolist(),
         turn=math.radians(rng.uniform(-10, 10) if tail else rng.normal(0, 2)),
         shear=rng.uniform(-0.25, 0.25) if tail else rng.normal(0, 0.05),
-        offsets=rng.normal(0, 0.025, (4, 2)),
+        offsets=rng.normal(0, 0.03, (4, 2)),
     )
 
 
@@ -102,9 +117,7 @@ def rendered_view(
     if rng.random() < 0.3:
         return crop
     gain, level = rng.uniform(0.6, 1.2), rng.uniform(-30, 30)
-    pixels = crop.astype(np.float32) * np.float32(gain) + np.float32(level)
-    if rng.random() < 0.2:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.2))
+    pixels = _focused(crop.astype(np.float32) * np.float32(gain) + np.float32(level), rng)
     if rng.random() < 0.3:
         pixels += rng.normal(0, rng.uniform(1, 8), pixels.shape).astype(np.float32)
     return np.asarray(np.clip(pixels, 0, 255), np.uint8)
@@ -140,6 +153,8 @@ def real_view(
     if shrink < 1:
         small = (max(24, round(size[0] * shrink)), max(10, round(size[1] * shrink)))
         seen = cv2.resize(seen, small, interpolation=cv2.INTER_AREA)
+    else:
+        seen = _focused(seen, rng)
     shot = photograph(
         seen * np.float32(rng.uniform(0.4, 1.15)),
         rng,
@@ -150,6 +165,15 @@ def real_view(
         quality=95 - 60 * amount,
     )
     return np.asarray(cv2.resize(shot, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _focused(pixels: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Out of focus now and then."""
+    share, (least, most) = BLURRED
+    if rng.random() >= share:
+        return pixels
+    sigma = len(pixels) * math.exp(rng.uniform(math.log(least), math.log(most)))
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.float32)
 
 
 def _surrounded(

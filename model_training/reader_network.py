@@ -28,7 +28,8 @@ def reader_network(
     (Graves et al. 2006), and nothing has to know the number of lines beforehand.
 
     Args:
-        channels: of the four convolutions that shrink the crop to 4 × 40.
+        channels: of the four convolutions that shrink the crop to 4 × 40; the third has a residual
+            convolution after it.
         width: channels of a frame.
         dropout: share of a frame's channels left out while training.
     """
@@ -44,6 +45,7 @@ def reader_network(
     x = convolution(crops, channels[0], 5, 2)
     x = convolution(x, channels[1], 3, 2)
     x = convolution(x, channels[2], 3, (2, 1))
+    x = layers.Add()([x, convolution(x, channels[2], 3)])
     x = convolution(x, channels[3], 3, (2, 1))
     # Three of the four rows for each line, by the same weights: who reads one line reads two.
     x = layers.Conv2D(width, (3, 1), use_bias=False)(x)

@@ -221,6 +221,20 @@ def load_detector(path: Path) -> keras.Model:
         return load_whole(path)
 
 
+def begun(path: Path) -> keras.Model:
+    """A new network with a trained one's weights.
+
+    Raises:
+        TrainingError: the file is damaged, or of a network of another shape.
+    """
+    model = build_detector()
+    try:
+        model.set_weights(load_detector(path).get_weights())
+    except ValueError:
+        raise TrainingError(f"{path}: a network of another shape: begin without it") from None
+    return model
+
+
 def compile_detector(model: keras.Model, recipe: Recipe, steps: int) -> None:
     """AdamW with averaged weights and a cosine of the rate; `steps` an epoch."""
     import keras
@@ -296,7 +310,7 @@ class _Look:
 
     @classmethod
     def at(cls, truths: Sequence[Truth], output: Floats) -> _Look:
-        found = plates_of(output, SCORE)
+        found = list(plates_of(output, SCORE))
         counted = targets(truths, (output.shape[0] * STRIDE, output.shape[1] * STRIDE))[..., 1] > 0
         plates = missed = 0
         corners = []
@@ -476,7 +490,7 @@ def doubts(network: keras.Model, backdrops: Sequence[Backdrop]) -> list[Backdrop
     """The backdrops, each with what a network takes for plates and the truth does not know."""
     looked_at = []
     for backdrop in tqdm(backdrops, "looking for doubtful plates", disable=None):
-        seen, back = letterbox(backdrop.levels[0], INPUT)
+        seen, back = letterbox(list(backdrop.levels), INPUT)
         output = network.predict_on_batch(network_input(seen)[None, ..., None])[0]
         found = [after(one, back).box for one in plates_of(output, SCORE)]
         doubtful = tuple(box for box in found if all(iou(box, b) < 0.1 for b in backdrop.boxes))
@@ -526,7 +540,7 @@ def add_command(commands: Any) -> None:
     )
     add("--rendered", type=whole_number(0), default=3000, metavar="N", help="plates (%(default)s)")
     add("--cars", type=whole_number(0), default=600, metavar="N", help="(%(default)s)")
-    add("--decoys", type=whole_number(1), default=1500, metavar="N", help="(%(default)s)")
+    add("--decoys", type=whole_number(1), default=2500, metavar="N", help="(%(default)s)")
     add_fonts_option(parser, "installed")
     count = whole_number(1)
     add("--epochs", type=count, default=14, metavar="N", help="(%(default)s)")
@@ -565,10 +579,12 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
         seed=options.seed,
     )
     asked = asdict(recipe) | {
-        name: [str(item) for item in getattr(options, name)]
-        for name in ("backgrounds", "plates", "loose_plates", "hold_out")
+        "backgrounds": [str(folder) for folder, _ in options.backgrounds],
+        "plates": [f"{folder}:{cut}" for (folder, _), cut in options.plates],
+        "loose_plates": [f"{folder}:{cut}" for (folder, _), cut in options.loose_plates],
     }
-    asked |= {name: getattr(options, name) for name in ("rendered", "cars", "decoys", "fonts")}
+    names = ("hold_out", "rendered", "cars", "decoys", "fonts")
+    asked |= {name: getattr(options, name) for name in names}
     asked["weights"] = options.weights and hashlib.sha256(options.weights.read_bytes()).hexdigest()
     check_output(options.output)
     record_file = options.output / TRAINING_FILE
@@ -576,7 +592,7 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     use_threads(options.threads)
     if options.threads:
         cv2.setNumThreads(options.threads)
-    begin = load_detector(options.weights) if options.weights else None
+    begin = begun(options.weights) if options.weights else None
     material = gather(options, chosen_fonts(options), begin)
     check_data(earlier, material.records)
     options.output.mkdir(parents=True, exist_ok=True)

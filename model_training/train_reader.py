@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lpr_core.ctc import best_path
 from lpr_core.geometry import Image
 from lpr_core.recognize import ALPHABET
 from lpr_core.score import edit_distance
@@ -162,12 +163,8 @@ def encode(text: str) -> npt.NDArray[np.int32]:
 
 
 def greedy_texts(logits: npt.NDArray[np.float32]) -> list[str]:
-    """The texts of the most probable frames (n, frames, classes): repeats and blanks dropped."""
-    texts = []
-    for frames in logits.argmax(axis=2):
-        starts = frames[np.concatenate([[True], frames[1:] != frames[:-1]])]
-        texts.append("".join(ALPHABET[code - 1] for code in starts if code))
-    return texts
+    """The texts that the most probable frames (n, frames, classes) spell."""
+    return ["".join(ALPHABET[code - 1] for code in best_path(frames)) for frames in logits]
 
 
 def batches(data: ReaderData, recipe: Recipe) -> keras.utils.PyDataset:

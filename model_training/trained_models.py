@@ -19,14 +19,15 @@ from lpr_core.bundle import Bundle
 from lpr_core.decode import DecodeError, decode
 from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Box, Image
-from lpr_core.heatmap import STRIDE, HeatmapDetector, network_input, plates_of
+from lpr_core.heatmap import HeatmapDetector, network_input, plates_of
 from lpr_core.networks import Floats, Network
 from lpr_core.plate_reader import PlateReader, ReaderConfig, is_plate
 from lpr_core.recognize import ALPHABET, TextRead
 from lpr_core.score import match_plates
-from lpr_core.sequence import HEIGHT, VIEWS, WIDTH, SequenceRecognizer, normalise_plate
+from lpr_core.sequence import HEIGHT, MARGIN, VIEWS, WIDTH, SequenceRecognizer, normalise_plate
 from model_training.calibration import (
     DOUBTFUL,
+    FALSE_PLATES,
     choose_confidence,
     choose_threshold,
     clean_views,
@@ -248,8 +249,12 @@ class TrainedReader(RoundedModel):
 
     def entry(self) -> dict[str, Any]:
         """The model in the manifest, before it is calibrated."""
-        own = {"alphabet": self.record["alphabet"], "views": len(VIEWS), "calibration": {}}
-        return super().entry() | own
+        return super().entry() | {
+            "alphabet": self.record["alphabet"],
+            "margin": MARGIN,
+            "views": len(VIEWS),
+            "calibration": {},
+        }
 
     def calibrate(self, bundle: Bundle) -> Calibrated:
         """Fit the frames' temperature, and the map of the text's probability."""
@@ -301,10 +306,18 @@ class TrainedDetector(RoundedModel):
         seen = [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p, _ in self._pictures]
         return network_input(np.stack(seen))[..., None]
 
+    @cached_property
+    def stride(self) -> int:
+        """Pixels of the input to a cell of the output: the network's own, whenever it was built."""
+        return int(self.size[0] // self.network.compute_output_shape((1, *self.size, 1))[1])
+
     def changed_by(self, network: Network) -> float:
         """The share of the plates that one of two networks finds and the other does not."""
         found = [
-            [[one.box for one in plates_of(output, SCORE)] for output in run(self.validation)]
+            [
+                [one.box for one in plates_of(output, SCORE, self.stride)]
+                for output in run(self.validation)
+            ]
             for run in (in_batches(self.network.predict_on_batch), network)
         ]
         alone = sum(
@@ -320,7 +333,7 @@ class TrainedDetector(RoundedModel):
 
     def entry(self) -> dict[str, Any]:
         """The model in the manifest, before it is calibrated."""
-        return super().entry() | {"stride": STRIDE, "threshold": SCORE}
+        return super().entry() | {"stride": self.stride, "threshold": SCORE}
 
     def calibrate(self, bundle: Bundle) -> Calibrated:
         """Choose how sure it must be, so that next to nothing is found where there are no plates.
@@ -335,7 +348,7 @@ class TrainedDetector(RoundedModel):
             return sum(len(detector.detect(pixels)) for pixels in empty)
 
         entry: dict[str, Any] = {"threshold": choose_threshold(false_plates, len(empty))}
-        if TrainedReader.name in bundle.manifest["models"]:
+        if TrainedReader.name in bundle.manifest["models"] and entry["threshold"] > DOUBTFUL:
             entry["doubtful"] = {"threshold": DOUBTFUL, "confidence": 1.0}
             doubtful = found_and_read(with_entry(bundle, self.name, **entry), empty)
             confidences = [
@@ -343,7 +356,8 @@ class TrainedDetector(RoundedModel):
                 for one, read in itertools.chain.from_iterable(doubtful)
                 if one.least_confidence and read.legible
             ]
-            entry["doubtful"]["confidence"] = choose_confidence(confidences, len(empty))
+            allowed = int(FALSE_PLATES * len(empty)) - false_plates(entry["threshold"])
+            entry["doubtful"]["confidence"] = choose_confidence(confidences, max(0, allowed))
         chosen = with_entry(bundle, self.name, **entry)
         plates = found = false = 0
         seen = found_and_read(chosen, [pixels for pixels, _ in self._pictures])

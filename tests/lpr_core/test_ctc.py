@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lpr_core.ctc import align, beam_search, replacements, text_probabilities
+from lpr_core.ctc import align, beam_search, best_path, replacements, text_probabilities
 
 CLASSES = 4
 
@@ -42,6 +42,12 @@ def test_the_sum_over_states_is_the_sum_over_all_paths(log_probabilities):
     assert found.sum() == pytest.approx(1)
     too_long = (1, 1) * len(log_probabilities)
     assert text_probabilities(log_probabilities, [too_long]) == 0
+
+
+@given(networks())
+def test_the_best_path_takes_the_likeliest_class_of_every_frame(log_probabilities):
+    path = [max(range(CLASSES), key=frame.__getitem__) for frame in log_probabilities.tolist()]
+    assert best_path(log_probabilities) == text_of(tuple(path))
 
 
 @given(networks())

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lpr_core.deskew import along_writing, levelled
+from lpr_core.deskew import along_writing
 from lpr_core.geometry import Box, as_quad
 from lpr_core.rectify import DegenerateQuadError
 
@@ -42,13 +42,6 @@ def test_corners_that_follow_the_writing_stay():
     picture, corners = turned_plate(6)
     quad = along_writing(picture, as_quad(corners))
     assert np.abs(np.array(quad) - corners).max() < 3  # a step of the search is 1.1 degrees
-
-
-def test_a_slight_turn_is_taken_back_and_a_large_one_is_kept():
-    slight, large = (as_quad(turned_plate(degrees)[1]) for degrees in (5, 30))
-    # Turned by 5 degrees about (160, 100) and back: 200 × 50 around it.
-    assert np.array(levelled(slight, 8)) == pytest.approx(np.array(Box(60, 75, 200, 50).corners))
-    assert levelled(large, 8) == large
 
 
 def test_corners_that_span_no_plate_are_refused():

@@ -32,15 +32,16 @@ class SeesWhite:
     def __call__(self, batch):
         picture = np.round((batch[0, ..., 0] + 1) * 127.5).astype(np.uint8)
         self.shown.append(picture)
-        output = np.zeros((1, HEIGHT // STRIDE, WIDTH // STRIDE, 9), np.float32)
+        stride = self.entry["stride"]
+        output = np.zeros((1, HEIGHT // stride, WIDTH // stride, 9), np.float32)
         output[..., 0] = NO_PLATE
         white = (picture > 200).astype(np.uint8)
         outlines, _ = cv2.findContours(white, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         for outline in outlines:
             # Contours run through the centres of pixels: half a pixel to the edge on each side.
             corners = upright(cv2.minAreaRect(outline)) + 0.5
-            row, column = np.floor(corners.mean(axis=0)[::-1] / STRIDE).astype(int)
-            middle = (np.array([column, row]) + 0.5) * STRIDE
+            row, column = np.floor(corners.mean(axis=0)[::-1] / stride).astype(int)
+            middle = (np.array([column, row]) + 0.5) * stride
             around = output[0, row - 1 : row + 2, column - 1 : column + 2]
             around[..., 0] = np.maximum(around[..., 0], NO_PLATE)
             output[0, row, column, 0] = 6.0
@@ -62,7 +63,7 @@ def upright(rectangle):
 
 @pytest.fixture
 def entry():
-    return {"input": {"height": HEIGHT, "width": WIDTH}, "threshold": 0.5}
+    return {"input": {"height": HEIGHT, "width": WIDTH}, "stride": STRIDE, "threshold": 0.5}
 
 
 @pytest.fixture
@@ -119,6 +120,13 @@ def test_less_than_the_threshold_is_found_on_condition_if_the_bundle_has_one(det
     assert (sure.least_confidence, doubtful.least_confidence) == (0.0, 0.3)
 
 
+def test_the_bundle_says_how_large_the_cells_are(monkeypatch, entry):
+    monkeypatch.setattr(heatmap, "BundledNetwork", lambda *_: SeesWhite(entry | {"stride": 4}))
+    corners = plate((900, 500), 200, 45, 10)
+    (found,) = HeatmapDetector(Bundle({}, {}, "")).detect(picture_of((1280, 720), corners))
+    assert away(found, corners) < 1.2 * 200 / 90
+
+
 def test_several_plates_are_found_at_once(detector):
     plates = [plate((200 + 170 * i, 150 + 80 * i), 100, 24, 10 * i - 20) for i in range(6)]
     found = detector.detect(picture_of((1280, 720), *plates))
@@ -127,6 +135,24 @@ def test_several_plates_are_found_at_once(detector):
         assert min(away(one, corners) for one in found) < 2
     # One first look and two second looks at up to four.
     assert len(detector._network.shown) == 3
+
+
+def test_beyond_the_best_four_only_what_is_likely_is_looked_at_again(detector):
+    network = detector._network
+    picture = picture_of((512, 384), *(plate((60 + 80 * i, 190), 50, 14, 0) for i in range(6)))
+    for likely, looks in ((5, 3), (4, 2)):
+
+        def scored(batch, likely=likely):
+            output = network(batch)
+            if len(network.shown) == 1:
+                output[output[..., 0] > 0, 0] = np.where(np.arange(6) < likely, -1.0, -1.2)
+            return output
+
+        network.shown.clear()
+        detector._network = scored
+        # A logit of -1 is a share of 0.269, one of -1.2 of 0.231.
+        assert len(detector.detect(picture)) == likely
+        assert len(network.shown) == looks
 
 
 def test_the_second_look_shows_plates_upright_and_large(detector):
@@ -185,24 +211,24 @@ def test_plates_of_reads_the_offsets_of_the_middle_cell():
     output[5, 7, 0] = 3.0
     output[5, 7, 1:] = np.array([-1, -0.5, 1, -0.5, 1, 0.5, -1, 0.5])
     (found,) = plates_of(output, 0.5)
-    # The middle of cell (7, 5) is at (30, 22); 32 pixels to the left and right, 16 up and down.
+    # The middle of cell (7, 5) is at (60, 44); 32 pixels to the left and right, 16 up and down.
     assert np.array(found.quad) == pytest.approx(
-        np.array([(-2, 6), (62, 6), (62, 38), (-2, 38)]), abs=0.01
+        np.array([(28, 28), (92, 28), (92, 60), (28, 60)]), abs=0.01
     )
     assert found.score == pytest.approx(1 / (1 + np.exp(-3)))
-    assert plates_of(output, 0.96) == []
+    assert list(plates_of(output, 0.96)) == []
 
 
 def test_of_plates_over_each_other_the_surest_stays():
     output = np.zeros((12, 40, 9), np.float32)
     output[..., 0] = NO_PLATE
-    for column, logit in ((7, 2.0), (10, 3.0), (30, 1.0)):
+    for column, logit in ((7, 2.0), (9, 3.0), (30, 1.0)):
         output[5, column, 0] = logit
         output[5, column, 1:] = np.array([-1, -0.5, 1, -0.5, 1, 0.5, -1, 0.5])
-    found = plates_of(output, 0.5)
-    assert [round(np.mean(np.array(one.quad)[:, 0])) for one in found] == [42, 122]
+    found = list(plates_of(output, 0.5))
+    assert [round(np.mean(np.array(one.quad)[:, 0])) for one in found] == [76, 244]
     assert iou(found[0].box, found[1].box) == 0
-    assert without_overlaps(found[::-1]) == found
+    assert list(without_overlaps([*found, *found])) == found
 
 
 def test_network_input_is_what_was_agreed():
@@ -213,3 +239,9 @@ def test_network_input_is_what_was_agreed():
 def test_a_bundle_without_a_detector_says_so():
     with pytest.raises(BundleError, match="detector"):
         HeatmapDetector(Bundle({"models": {}}, {}, ""))
+
+
+def test_a_detector_without_a_stride_says_so():
+    entry = {"input": {"height": 384, "width": 512}, "threshold": 0.5, "files": {"litert": "d"}}
+    with pytest.raises(BundleError, match="stride"):
+        HeatmapDetector(Bundle({"models": {"detector": entry}}, {"d": b""}, ""))

@@ -55,6 +55,8 @@ def test_it_is_small_and_says_where_it_comes_from(bundle):
     assert bundle.manifest["models"].keys() == SETS.keys()
     card, licence = (bundle.files[name].decode() for name in ("card.md", "LICENSE.md"))
     assert "AGPL-3.0" in licence
+    doubtful = bundle.manifest["models"]["detector"]["doubtful"]
+    assert f"with a confidence of {doubtful['confidence']:.2f}" in " ".join(card.split())
     for model, names in SETS.items():
         training = bundle.manifest["training"][model]
         assert {item["name"] for item in training["data"]} == names

@@ -36,7 +36,7 @@ def test_the_network_is_small_and_of_the_agreed_shape():
     network = build_detector()
     assert network.count_params() <= 400_000
     output = network.predict(np.zeros((2, 64, 96, 1), np.float32), verbose=0)
-    assert output.shape == (2, 16, 24, 9)
+    assert output.shape == (2, 8, 12, 9)
     # A new network takes hardly any cell for a plate's middle.
     assert output[..., 0].max() < -2
 
@@ -48,7 +48,7 @@ def test_the_loss_is_least_for_the_right_answer():
     moved, silent, noisy = right.copy(), right.copy(), right.copy()
     moved[..., 1:] += 0.3
     silent[..., 0] = -12
-    noisy[..., 40:50, 10:20, 0] = 12
+    noisy[..., 20:24, 5:10, 0] = 12
     for wrong in (moved, silent, noisy):
         assert float(detector_loss(target[None], wrong)) > 0.5
 

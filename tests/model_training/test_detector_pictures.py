@@ -9,6 +9,7 @@ from lpr_core.heatmap import REACH, STRIDE, plates_of
 from model_training.composites import Background
 from model_training.detector_pictures import (
     LEAST_VISIBLE,
+    PLAIN,
     PLATE_WIDTHS,
     WINDOW,
     Backdrop,
@@ -25,6 +26,8 @@ from model_training.detector_pictures import (
     rendered_faces,
     targets,
 )
+from model_training.glyphs import random_die
+from model_training.plates import render_plate
 
 HEIGHT, WIDTH = WINDOW
 
@@ -86,7 +89,8 @@ def test_targets_say_where_the_corners_are(width, angle):
 
 def test_targets_of_several_plates_keep_them_apart():
     plates = [plate((80, 60), 100, 25), plate((90, 90), 60, 15, 10), plate((250, 200), 40, 20)]
-    found = plates_of(said_by(targets([Truth(corners) for corners in plates], (256, 320))), 0.9)
+    said = said_by(targets([Truth(corners) for corners in plates], (256, 320)))
+    found = list(plates_of(said, 0.9))
     assert len(found) == 3
     for corners in plates:
         assert any(np.abs(np.array(one.quad) - corners).max() < 0.1 for one in found)
@@ -96,9 +100,9 @@ def test_heat_falls_off_as_a_plate_is_wide_and_high():
     heat = targets([Truth(plate((130, 98), 240, 80))])[..., 0]
     row, column = 98 // STRIDE, 130 // STRIDE
     assert heat[row, column] == 1
-    # 0.54 of the side over six is the deviation: 5.4 cells along, 1.8 across.
-    assert heat[row, column + 5] == pytest.approx(np.exp(-((5 / 5.4) ** 2) / 2), rel=1e-5)
-    assert heat[row + 2, column] == pytest.approx(np.exp(-((2 / 1.8) ** 2) / 2), rel=1e-5)
+    # 0.54 of the side over six is the deviation: 2.7 cells along, 0.9 across.
+    assert heat[row, column + 3] == pytest.approx(np.exp(-((3 / 2.7) ** 2) / 2), rel=1e-5)
+    assert heat[row + 1, column] == pytest.approx(np.exp(-((1 / 0.9) ** 2) / 2), rel=1e-5)
 
 
 def test_what_is_not_known_weighs_nothing():
@@ -252,6 +256,14 @@ def test_pictures_are_held_out_by_patterns_of_their_paths(tmp_path):
     assert not held_out(tmp_path / "train" / "1.jpg", patterns)
 
 
-def test_reach_and_stride_are_what_the_bundle_says():
-    # Bundles do not hold them: to change one is to break every detector there is.
-    assert (REACH, STRIDE) == (32.0, 4)
+def test_reach_is_that_of_every_bundle():
+    # They do not hold it: to change it is to break every detector there is.
+    assert REACH == 32.0
+
+
+@pytest.mark.parametrize("number", range(len(PLAIN)))
+def test_a_plain_plate_is_a_text_on_a_board(number):
+    rng = np.random.default_rng(number)
+    plate = render_plate(PLAIN[number], random_die(rng), rng)
+    assert 5 <= len(plate.text) <= 8
+    assert plate.pixels.shape[:2] == PLAIN[number].size[::-1]

@@ -106,6 +106,8 @@ def test_a_bundle_takes_a_model_of_each_kind(trained, trained_reader, trained_de
     models = bundle.manifest["models"]
     assert list(models) == ["characters", "reader", "detector"]
     assert models["detector"]["input"] == {"height": 384, "width": 512}
+    assert models["detector"]["stride"] == 8
+    assert models["reader"]["margin"] == 0.12
     assert models["detector"]["preprocessing"] == {"name": "letterbox", "version": 1}
     assert models["reader"]["input"] == {"height": 64, "width": 160}
     assert models["reader"]["alphabet"] == ALPHABET
@@ -117,6 +119,8 @@ def test_a_bundle_takes_a_model_of_each_kind(trained, trained_reader, trained_de
     assert training["detector"]["command"].endswith("here=MIT")
     assert training["reader"]["metrics"]["val_exact"] > 0
     card, licence = (bundle.files[name].decode() for name in ("card.md", "LICENSE.md"))
+    says_so = "if it is read with a confidence of" in " ".join(card.split())
+    assert says_so == ("doubtful" in models["detector"])
     for name in ("Character CNN", "Whole-plate reader", "Plate detector"):
         assert f"\n## {name}\n" in card
     assert "Trained on a loom." in card and "| scenes | 12 of 13 |" in card

@@ -68,13 +68,13 @@ def test_corners_that_are_off_are_where_the_cut_ends():
         assert moved[row, column] == pytest.approx(level[row, column], abs=1.5)
 
 
-def test_aims_stay_where_a_crop_has_pixels():
+def test_most_aims_stay_where_a_crop_has_pixels():
     rng = np.random.default_rng(0)
     aims = [random_aim(rng) for _ in range(500)]
     margins = np.array([(aim.left, aim.top, aim.right, aim.bottom) for aim in aims])
-    assert margins.min() >= -0.04 and margins.max() <= 0.35
-    assert np.mean(margins) == pytest.approx(0.09, abs=0.02)
-    assert (margins <= MARGIN).mean() > 0.95
+    assert margins.min() >= -0.06 and margins.max() <= 0.4
+    assert np.mean(margins) == pytest.approx(0.12, abs=0.02)
+    assert (margins <= MARGIN).mean() > 0.9
     assert np.abs([aim.turn for aim in aims]).max() < np.radians(12)
 
 

@@ -15,7 +15,15 @@ import keras
 from model_training import train, train_detector
 from model_training.detector_network import build_detector, detector_loss
 from model_training.detector_pictures import Backdrop, Cutout, Truth, rendered_faces
-from model_training.train_detector import Recipe, as_batch, compile_detector, doubts, measure
+from model_training.train_detector import (
+    Recipe,
+    as_batch,
+    begun,
+    compile_detector,
+    doubts,
+    measure,
+)
+from model_training.training_folder import TrainingError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 
@@ -84,15 +92,23 @@ def test_a_network_learns_to_find_rendered_plates(tmp_path):
         network.train_on_batch(pictures, truth)
     assert float(detector_loss(truth, output())) < 0.2 * before
     for (_, truths), said in zip(windows, keras.ops.convert_to_numpy(output()), strict=True):
-        found = plates_of(said, 0.3)
-        assert iou(found[0].box, truths[0].box) > 0.5
+        surest = next(plates_of(said, 0.3))
+        assert iou(surest.box, truths[0].box) > 0.5
+
+
+def test_a_network_of_another_shape_is_refused(tmp_path):
+    picture = keras.Input((None, None, 1))
+    other = keras.Model(picture, keras.layers.Conv2D(9, 3, strides=8, padding="same")(picture))
+    other.save(tmp_path / "other.keras")
+    with pytest.raises(TrainingError, match="another shape"):
+        begun(tmp_path / "other.keras")
 
 
 def test_doubtful_is_what_a_network_finds_and_no_truth_knows():
     """Of a picture twice as large as the network's input: what it says counts twice."""
-    said = np.zeros((1, 96, 128, 9), np.float32)
+    said = np.zeros((1, 48, 64, 9), np.float32)
     said[..., 0] = -9
-    for x, y in ((20, 30), (90, 60)):
+    for x, y in ((10, 15), (45, 30)):
         said[0, y, x, 0] = 3
         said[0, y, x, 1:] = np.array([-2, -1, 2, -1, 2, 1, -2, 1]) / 4  # 32 by 16 pixels
 
@@ -104,9 +120,9 @@ def test_doubtful_is_what_a_network_finds_and_no_truth_knows():
     picture = np.zeros((768, 1024), np.uint8)
     known = Box(130, 228, 64, 32)
     (looked_at,) = doubts(Says(), [Backdrop((picture,), (picture,), (known,))])
-    # The middle of cell (90, 60) is at (362, 242): (724, 484) in the picture.
+    # The middle of cell (45, 30) is at (364, 244): (728, 488) in the picture.
     (box,) = looked_at.doubtful
-    assert (box.x, box.y) == pytest.approx((724 - 32, 484 - 16), abs=0.1)
+    assert (box.x, box.y) == pytest.approx((728 - 32, 488 - 16), abs=0.1)
     assert (box.width, box.height) == pytest.approx((64, 32), abs=0.1)
 
 
