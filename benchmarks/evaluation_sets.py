@@ -93,11 +93,12 @@ def make_parser(description: str, sets: Sequence[EvaluationSet]) -> argparse.Arg
 
 @dataclass(frozen=True)
 class Way:
-    """How to read: a bundle's folder (None: the package's), a detector and a reader."""
+    """How to read: a bundle's folder (None: the package's), detector, reader, layouts (a,b,c)."""
 
     bundle: Path | None = None
     detector: str = ReaderConfig.detector
     reader: str = ReaderConfig.reader
+    layouts: str = ""
 
 
 def add_way(parser: argparse.ArgumentParser) -> None:
@@ -105,11 +106,12 @@ def add_way(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, help="its folder (default: the package's)")
     parser.add_argument("--detector", choices=list(DETECTORS), default=Way.detector)
     parser.add_argument("--reader", choices=list(READERS), default=Way.reader)
+    parser.add_argument("--layouts", default=Way.layouts, metavar="NAME,...", help="see the job's")
 
 
 def chosen_way(options: argparse.Namespace) -> Way:
     """The way that the options of `add_way` say."""
-    return Way(options.bundle, options.detector, options.reader)
+    return Way(options.bundle, options.detector, options.reader, options.layouts)
 
 
 class Outcome(NamedTuple):
@@ -171,6 +173,7 @@ def read_rows(rows: Sequence[Row], way: Way, output: Path, whole: bool = False) 
     arguments = [str(output / MANIFEST), "--output", str(output), "--workers=1"]
     arguments += ["--detector", "whole" if whole else way.detector, "--reader", way.reader]
     arguments += ["--bundle", str(way.bundle)] if way.bundle else []
+    arguments += ["--layouts", way.layouts] if way.layouts else []
     read_plates.run(arguments)
     return load_reading(output)
 

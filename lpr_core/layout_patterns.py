@@ -183,7 +183,7 @@ STATES: dict[str, Layout] = {
     "us-nj": _layout("New Jersey MVC", "NNNDDN", "NNDDDN", "NDDNNN"),
     "us-nm": _layout("New Mexico MVD", "NNNDDD", "DDDNNN"),
     "us-nv": _layout("Nevada DMV", "DDDNNN", "NNNDDD"),
-    "us-ny": _layout("New York DMV", "NNNDDDD"),
+    "us-ny": _layout("New York DMV", "NNNDDDD", "DDDDDNN", "NDDDDDDN"),
     "us-oh": _layout("Ohio BMV", "NNNDDDD"),
     "us-ok": _layout("Oklahoma Tax Commission", "DDDNNN", "NNNDDD"),
     "us-or": _layout("Oregon DMV", "NNNDDD", "DDDNNN", "DDDDD"),
