@@ -52,9 +52,9 @@ def fold(network: keras.Model) -> keras.Model:
 
     result = keras.models.clone_model(network, clone_function=replacement, call_function=call)
     for layer in network.layers:
-        if layer.name in folded:
-            continue
         weights = layer.get_weights()
+        if not weights or layer.name in folded:
+            continue  # such as an input, whose copy may have another name
         if layer.name in into:
             scale, offset = _scale_and_offset(into[layer.name])
             kernel, bias = weights[0], weights[1] if layer.use_bias else 0
