@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice, takewhile
 
 import cv2
 import numpy as np
@@ -201,15 +201,16 @@ class HeatmapDetector:
     def _look_again(
         self, levels: list[Image], candidates: Iterator[PlateDetection]
     ) -> list[PlateDetection]:
-        """The candidates that are plates at the second look too."""
+        """The candidates, surest first, that are plates at the second look too."""
         at_once, times = SECOND_LOOKS
         height, width = self._size[0] // 2, self._size[1] // 2
         corners = [(x, y) for y in (0, height) for x in (0, width)]
         least = self._least ** (1 / SECOND_SHARE)  # even where the first look is all sure
+        best, others = islice(candidates, at_once), candidates
+        candidates = chain(best, takewhile(lambda one: one.score >= LIKELY, others))
         found = []
-        for number in range(times):
+        for _ in range(times):
             group = list(islice(candidates, at_once))
-            group = [one for one in group if not number or one.score >= LIKELY]
             if not group:
                 break
             seen = np.full(self._size, PADDING, np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lpr_core import ctc
-from lpr_core.bundle import Bundle
+from lpr_core.bundle import Bundle, BundleError
 from lpr_core.geometry import Box, Image
 from lpr_core.networks import BundledNetwork, Floats
 from lpr_core.recognize import MAX_ALTERNATIVES, TOP_K, CharacterRead, TextRead
@@ -132,17 +132,22 @@ class SequenceRecognizer:
     each text's probability is its mean over them.
 
     Raises:
-        BundleError: the bundle holds no reader.
+        BundleError: the bundle holds no reader, or one that is described otherwise.
         ValueError: an unknown backend.
     """
 
     def __init__(self, bundle: Bundle, backend: str = "litert") -> None:
         self._network = BundledNetwork(bundle, "reader", backend)
         entry = self._network.entry
-        self.margin = float(entry["margin"])
-        self._alphabet = str(entry["alphabet"])
-        self._temperature = float(entry["calibration"].get("temperature", 1.0))
-        self._confidence = entry["calibration"].get("confidence", ((0.0, 1.0), (0.0, 1.0)))
+        try:
+            self.margin = float(entry["margin"])
+            self._alphabet = str(entry["alphabet"])
+            self._temperature = float(entry["calibration"].get("temperature", 1.0))
+            self._confidence = entry["calibration"].get("confidence", ((0.0, 1.0), (0.0, 1.0)))
+        except (KeyError, TypeError, ValueError):
+            raise BundleError(
+                "the bundle's reader lacks its margin, alphabet or calibration"
+            ) from None
         self._views = VIEWS[: int(entry.get("views", 1))]
 
     def warm_up(self) -> None:

@@ -233,8 +233,7 @@ def _detector_validation(model: ModelFacts) -> list[str]:
         f"{metrics['val_recall']:.1%} of their plates, with corners off by "
         f"{metrics['val_corners']:.3f} of a plate's height in the mean and "
         f"{metrics['val_false']:.3f} false plates a window. The threshold "
-        f"({threshold:.2f}) was chosen on the whole pictures without plates."
-        f"{in_doubt}",
+        f"({threshold:.2f}) was chosen on the whole pictures without plates.{in_doubt}",
         _table(model.figures),
     ]
 

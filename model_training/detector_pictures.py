@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lpr_core.decode import DecodeError, decode
 from lpr_core.geometry import Box, Image, Matrix, as_quad, bounding_box, intersection
 from lpr_core.heatmap import PADDING, REACH, STRIDE, halved
-from model_training.car_parts import draw_grille, random_part
+from model_training.car_parts import Plane, draw_grille, random_part
 from model_training.composites import PICTURE_SUFFIXES, TRUTH_FILE, Background, paint_over
 from model_training.glyphs import TrueTypeFont, random_die, random_font
 from model_training.layers import perspective, project, seen_from
@@ -30,7 +30,6 @@ from model_training.scenes import CarPlan, draw_car
 from model_training.wear import clouds, dealer_words, jpeg, small_print, weather_plate
 
 T = TypeVar("T")
-Plane = npt.NDArray[np.float32]
 Corners = npt.NDArray[np.float64]
 """A plate's corners in the reader's order, pixels of shape (4, 2)."""
 

@@ -252,11 +252,7 @@ def write_report(output: Path, model: str, evaluations: Sequence[Evaluation]) ->
         [[item.path, item.reason] for item in whole.characters.refused],
     )
     draw_confusion(whole.confusion_matrix, output / "confusion.png")
-    draw_reliability(
-        whole.reliability,
-        whole.calibration_error,
-        output / "reliability.png",
-    )
+    draw_reliability(whole.reliability, whole.calibration_error, output / "reliability.png")
     worst = np.argsort(-whole.losses, kind="stable")[:WORST]
     captions = []
     for number in worst:

@@ -249,3 +249,11 @@ def test_plates_are_read_in_their_order(recognizer):
 def test_a_bundle_without_a_reader_says_what_to_do():
     with pytest.raises(BundleError, match="no reader model for litert: choose another bundle"):
         SequenceRecognizer(Bundle({"models": {}}, {}, ""))
+
+
+@pytest.mark.parametrize("missing", ["margin", "alphabet", "calibration"])
+def test_a_reader_that_is_described_otherwise_says_so(missing):
+    entry = {"files": {"litert": "r"}, "margin": 0.1, "alphabet": ALPHABET, "calibration": {}}
+    del entry[missing]
+    with pytest.raises(BundleError, match=missing):
+        SequenceRecognizer(Bundle({"models": {"reader": entry}}, {"r": b""}, ""))

@@ -98,7 +98,7 @@ def test_the_threshold_is_the_lowest_with_few_enough_false_plates():
 
 
 def test_the_confidence_asked_of_what_is_in_doubt_leaves_few_enough_false_plates():
-    # One more in a hundred pictures is allowed: the second surest read must fall short.
+    # Where one is allowed, the second surest read must fall short.
     assert choose_confidence([0.2, 0.9, 0.5], 1) == pytest.approx(0.51)
     assert choose_confidence([0.2, 0.9, 0.5], 0) == pytest.approx(0.91)
     assert choose_confidence([0.9], 1) == choose_confidence([], 1) == 0.01
