@@ -42,7 +42,11 @@ SURE_VIEW = 0.9
 """Where the first view's likeliest text has this probability, no other view is looked at."""
 
 HOPELESS_VIEW = 0.05
-"""Nor where it has less than this: what was found is no plate, or beyond reading."""
+"""Nor where the text of its likeliest path has less than this: what was found is no plate, or
+beyond reading, and a search for other texts would take long and find nothing."""
+
+FEW_VIEWS, SURE_FEW = 3, 0.7
+"""So many views are enough where the likeliest text has this probability in their mean."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,12 @@ class View:
 
 VIEWS = (
     View(),
-    View(slant=0.15),
-    View(slant=-0.15),
-    View(rise=0.04),
-    View(rise=-0.04),
     View(zoom=0.92),
     View(zoom=1.08),
+    View(rise=0.04),
+    View(rise=-0.04),
+    View(slant=0.15),
+    View(slant=-0.15),
     View(zoom=1.08, slant=0.15),
     View(zoom=1.08, slant=-0.15),
 )
@@ -161,10 +165,18 @@ class SequenceRecognizer:
     def segment(self, crop: PlateCrop) -> SeenPlate:
         """Look at a crop: once where its text is clear at first sight, or hopeless; else more."""
         first = self._look(crop, self._views[0])
+        path = ctc.best_path(first.log_probabilities)
+        (probability,) = ctc.text_probabilities(first.log_probabilities, [path])
+        if probability < HOPELESS_VIEW:
+            return SeenPlate([(path, float(probability))], first)
         texts = ctc.beam_search(first.log_probabilities, MAX_ALTERNATIVES)
-        if not HOPELESS_VIEW <= texts[0][1] < SURE_VIEW:
+        if texts[0][1] >= SURE_VIEW:
             return SeenPlate(texts, first)
-        return _vote([first, *(self._look(crop, view) for view in self._views[1:])], texts)
+        views = [first, *(self._look(crop, view) for view in self._views[1:FEW_VIEWS])]
+        few = _vote(views, texts)
+        if few.texts[0][1] >= SURE_FEW:
+            return few
+        return _vote(views + [self._look(crop, view) for view in self._views[FEW_VIEWS:]], texts)
 
     def recognize(self, plates: Sequence[SeenPlate]) -> list[TextRead]:
         """Read the plates of a picture."""

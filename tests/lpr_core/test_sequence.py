@@ -186,20 +186,24 @@ def test_a_plate_bears_two_to_ten_characters(recognizer, text, legible):
     assert (read.confidence > 0.9) == bool(text)
 
 
-def test_a_clear_plate_is_looked_at_once_and_an_unclear_one_in_every_view(recognizer):
-    looks: list[int] = []
+K_OR_X = frames(("K", 4, 0.6), ("X", 4, 0.39))
+HOPELESS = frames(*((c, 4 + 5 * i, 0.33 - 0.01 * n) for i in range(4) for n, c in enumerate("ABC")))
+"""Four characters, the likeliest with 0.33: together 0.012."""
 
-    def network(logits: np.ndarray) -> Network:
-        def run(batch: np.ndarray) -> np.ndarray:
-            looks.append(1)
-            return logits.copy()
 
-        return run
-
-    recognizer(network(frames(*sure("KA19TRS"))), views=5).segment(crop_of())
-    assert len(looks) == 1
-    recognizer(network(frames(("K", 4, 0.6), ("X", 4, 0.39))), views=5).segment(crop_of())
-    assert len(looks) == 1 + 5
+@pytest.mark.parametrize(
+    ("answers", "looks"),
+    [
+        ([frames(*sure("KA19TRS"))] * 5, 1),  # clear
+        ([K_OR_X, frames(("K", 4, 0.9)), frames(("K", 4, 0.9)), K_OR_X, K_OR_X], 3),  # mean 0.8
+        ([K_OR_X] * 5, 5),
+        ([HOPELESS] * 5, 1),
+    ],
+)
+def test_an_unclear_plate_is_looked_at_in_more_views(recognizer, answers, looks):
+    given = iter(answers)
+    recognizer(lambda batch: next(given), views=5).segment(crop_of())
+    assert len(list(given)) == 5 - looks
 
 
 def test_whole_texts_are_voted_on_over_the_views(recognizer):
