@@ -23,6 +23,9 @@ STRIDE = 8
 """Pixels of the input to a cell of the output of networks as they are trained; a bundle tells its
 own."""
 
+PREPROCESSING = {"name": "letterbox", "version": 2}
+"""How networks are shown pictures; of version 1 all had inputs of one size."""
+
 REACH = 32.0
 """Pixels to one of the corners' offsets."""
 
@@ -37,12 +40,18 @@ PEAKS = 12
 
 MAX_ENLARGEMENT = 2.0
 
-SECOND_LOOKS = (4, 4)
-"""Plates looked at again at once, in two rows and columns; and how often at most."""
+SIDE = 32
+"""Pixels of which a side of the network's input is a multiple: its coarsest stride."""
 
-LIKELY = 0.25
+SECOND_LOOKS = (2, 16)
+"""Plates looked at again: so many of the best whatever their score, and at most."""
+
+LIKELY = 0.3
 """Score at the first look from where more than the best few are looked at again: no plate of the
 pictures kept from training had less."""
+
+WINDOW = (128, 192)
+"""Height and width of the network's input at the second look, pixels."""
 
 SECOND_SHARE = 2 / 3
 """Of the second look in a plate's score, by its logarithm."""
@@ -51,7 +60,7 @@ PLATE_WIDTH, PLATE_HEIGHT = 90.0, 60.0
 """As large as a plate is seen at the second look, whichever is less, pixels."""
 
 LARGE = 2.0
-"""Times the network's input, from where a picture is searched in parts too."""
+"""By how much a picture is shrunk for the first look, from where it is searched in parts too."""
 
 TILES = 0.6
 """Width and height of each of the four parts of a large picture, in shares of its own."""
@@ -62,19 +71,20 @@ def network_input(grey: npt.NDArray[np.uint8]) -> Floats:
     return np.asarray(grey / np.float32(127.5) - 1, np.float32)
 
 
-def letterbox(levels: list[Image], size: tuple[int, int]) -> tuple[Image, Matrix]:
-    """A picture in the middle of an input of the network, as large as it fits, padded.
+def letterbox(levels: list[Image], longest: int, shortest: int) -> tuple[Image, Matrix]:
+    """A picture as an input of the network, as large as allowed, padded to the next SIDE.
 
     Args:
         levels: a grey picture, uint8 (height, width), as `halved` takes it.
-        size: height and width of the input.
+        longest, shortest: of the input's sides, at most, pixels.
 
     Returns:
-        uint8 of that size, and the transform of its points to the picture's.
+        uint8 (height, width), multiples of SIDE, and the transform of its points to the picture's.
     """
     height, width = levels[0].shape
-    scale = min(size[0] / height, size[1] / width, MAX_ENLARGEMENT)
+    scale = _scale(levels[0], longest, shortest)
     shown = max(1, round(width * scale)), max(1, round(height * scale))
+    size = (math.ceil(shown[1] / SIDE) * SIDE, math.ceil(shown[0] / SIDE) * SIDE)
     left, top = (size[1] - shown[0]) // 2, (size[0] - shown[1]) // 2
     # Halved first: as training does, and faster than in one step to the size.
     level = halved(levels, _halvings(scale))
@@ -82,6 +92,12 @@ def letterbox(levels: list[Image], size: tuple[int, int]) -> tuple[Image, Matrix
     seen[top : top + shown[1], left : left + shown[0]] = cv2.resize(level, shown)
     x, y = width / shown[0], height / shown[1]
     return seen, np.array([[x, 0, -left * x], [0, y, -top * y], [0, 0, 1]])
+
+
+def _scale(image: Image, longest: int, shortest: int) -> float:
+    """Of the network's input to a picture."""
+    fitting = longest / max(image.shape), shortest / min(image.shape)
+    return float(min(*fitting, MAX_ENLARGEMENT))
 
 
 def plates_of(output: Floats, threshold: float, stride: int = STRIDE) -> Iterator[PlateDetection]:
@@ -139,9 +155,10 @@ def _surest_first(detections: Iterable[PlateDetection]) -> Iterator[PlateDetecti
 class HeatmapDetector:
     """Finds plates by a network that sees the whole picture, and then its candidates again.
 
-    The first look shrinks or enlarges the picture to the network's input. The second shows it the
-    candidates, several at once, turned upright and as large as it knows plates best; their corners
-    are those of the second look, their score a geometric mean of both looks'. A large picture in
+    The first look shrinks or enlarges the picture to the largest input that the bundle tells. The
+    second shows it one candidate after the other, turned upright and as large as it knows plates
+    best; its corners are those of the second look, its score a geometric mean of both looks'. A
+    large picture in
     which nothing is found is searched in parts. What is less sure than the bundle's threshold, yet
     not hopeless, is found with the condition that it can be read.
 
@@ -157,8 +174,9 @@ class HeatmapDetector:
     def __init__(self, bundle: Bundle, backend: str = "litert") -> None:
         network = BundledNetwork(bundle, "detector", backend)
         try:
-            size = network.entry["input"]
-            self._size = int(size["height"]), int(size["width"])
+            known = network.entry["preprocessing"] == PREPROCESSING
+            size = int(network.entry["input"]["height"]), int(network.entry["input"]["width"])
+            self._longest, self._shortest = max(size), min(size)
             self._stride = int(network.entry["stride"])
             self._threshold = float(network.entry["threshold"])
             doubtful = network.entry.get("doubtful", {"threshold": self._threshold})
@@ -166,8 +184,10 @@ class HeatmapDetector:
             self._confidence = float(doubtful.get("confidence", 0.0))
         except (KeyError, TypeError, ValueError):
             raise BundleError(
-                "the bundle's detector lacks its input's size, stride or threshold"
+                "the bundle's detector lacks its preprocessing, input's size, stride or threshold"
             ) from None
+        if not known:
+            raise BundleError("the bundle's detector takes other inputs: export its model anew")
         self._network: Network = network
 
     def detect(self, image: Image) -> list[PlateDetection]:
@@ -182,8 +202,8 @@ class HeatmapDetector:
     def _find(self, image: Image) -> list[PlateDetection]:
         levels = [image]
         found = self._look_again(levels, self._look(levels))
-        height, width = image.shape
-        if not found and (width > LARGE * self._size[1] or height > LARGE * self._size[0]):
+        if not found and _scale(image, self._longest, self._shortest) < 1 / LARGE:
+            height, width = image.shape
             candidates = []
             for y in (0, height - round(TILES * height)):
                 for x in (0, width - round(TILES * width)):
@@ -194,7 +214,7 @@ class HeatmapDetector:
 
     def _look(self, levels: list[Image]) -> Iterator[PlateDetection]:
         """Candidates of a picture as a whole, in its pixels."""
-        seen, back = letterbox(levels, self._size)
+        seen, back = letterbox(levels, self._longest, self._shortest)
         least = self._least ** (1 / (1 - SECOND_SHARE))  # even where the second is all sure
         return (after(one, back) for one in plates_of(self._run(seen), least, self._stride))
 
@@ -202,36 +222,28 @@ class HeatmapDetector:
         self, levels: list[Image], candidates: Iterator[PlateDetection]
     ) -> list[PlateDetection]:
         """The candidates, surest first, that are plates at the second look too."""
-        at_once, times = SECOND_LOOKS
-        height, width = self._size[0] // 2, self._size[1] // 2
-        corners = [(x, y) for y in (0, height) for x in (0, width)]
-        least = self._least ** (1 / SECOND_SHARE)  # even where the first look is all sure
-        best, others = islice(candidates, at_once), candidates
-        candidates = chain(best, takewhile(lambda one: one.score >= LIKELY, others))
-        found = []
-        for _ in range(times):
-            group = list(islice(candidates, at_once))
-            if not group:
-                break
-            seen = np.full(self._size, PADDING, np.uint8)
-            views = [_upright(one, (height, width)) for one in group]
-            for (x, y), view in zip(corners, views, strict=False):
-                seen[y : y + height, x : x + width] = _warp(levels, view, (height, width))
-            output = self._run(seen)
-            for (x, y), view, first in zip(corners, views, group, strict=False):
-                rows = slice(y // self._stride, (y + height) // self._stride)
-                columns = slice(x // self._stride, (x + width) // self._stride)
-                for second in plates_of(output[rows, columns], least, self._stride):
-                    if _holds(second.box, (width / 2, height / 2)):
-                        placed = after(second, np.asarray(np.linalg.inv(view), np.float64))
-                        score = first.score ** (1 - SECOND_SHARE) * second.score**SECOND_SHARE
-                        if score >= self._least:
-                            found.append(replace(placed, score=score))
-                        break
+        few, most = SECOND_LOOKS
+        best = islice(candidates, few)
+        likely = takewhile(lambda one: one.score >= LIKELY, candidates)
+        seen = (self._seen_again(levels, one) for one in islice(chain(best, likely), most))
         return [
             one if one.score >= self._threshold else replace(one, least_confidence=self._confidence)
-            for one in _surest_first(found)
+            for one in _surest_first(one for one in seen if one.score >= self._least)
         ]
+
+    def _seen_again(self, levels: list[Image], first: PlateDetection) -> PlateDetection:
+        """A candidate with the corners of a closer look and the score of both; 0 if there is
+        nothing.
+        """
+        view = _upright(first, WINDOW)
+        output = self._run(_warp(levels, view, WINDOW))
+        least = self._least ** (1 / SECOND_SHARE)  # even where the first look is all sure
+        for second in plates_of(output, least, self._stride):
+            if _holds(second.box, (WINDOW[1] / 2, WINDOW[0] / 2)):
+                score = first.score ** (1 - SECOND_SHARE) * second.score**SECOND_SHARE
+                placed = after(second, np.asarray(np.linalg.inv(view), np.float64))
+                return replace(placed, score=score)
+        return replace(first, score=0.0)
 
     def _run(self, seen: Image) -> Floats:
         return np.asarray(self._network(network_input(seen)[None, ..., None])[0], np.float32)

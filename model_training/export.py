@@ -88,7 +88,7 @@ def save(network: keras.Model, path: Path) -> None:
 
 
 def to_litert(network: keras.Model, size: tuple[int, int], half: bool) -> bytes:
-    """A Keras model as a LiteRT file, one input at a time.
+    """A Keras model as a LiteRT file, one input at a time; inputs of other sizes do too.
 
     Args:
         network: takes grey pictures (n, height, width, 1).
@@ -101,12 +101,35 @@ def to_litert(network: keras.Model, size: tuple[int, int], half: bool) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         # Converting a Keras 3 model directly loses its weights; a SavedModel keeps them.
         signature = [keras.InputSpec(shape=(1, *size, 1), dtype="float32", name="picture")]
-        network.export(folder, format="tf_saved_model", input_signature=signature, verbose=False)
+        _resizable(network).export(
+            folder, format="tf_saved_model", input_signature=signature, verbose=False
+        )
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if half:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
         return bytes(converter.convert())
+
+
+def _resizable(network: keras.Model) -> keras.Model:
+    """The same function by layers that keep no size of their inputs in a LiteRT file."""
+    import keras
+    import tensorflow as tf
+
+    class Doubled(keras.layers.Layer):
+        """Every cell four times, as UpSampling2D does."""
+
+        def call(self, cells: tf.Tensor) -> tf.Tensor:
+            return tf.nn.depth_to_space(tf.concat([cells] * 4, -1), 2)
+
+    def replacement(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, keras.layers.UpSampling2D):
+            return Doubled(name=layer.name)
+        return type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(network, clone_function=replacement)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def to_keras(network: keras.Model) -> bytes:

@@ -19,7 +19,7 @@ from lpr_core.bundle import Bundle
 from lpr_core.decode import DecodeError, decode
 from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Box, Image
-from lpr_core.heatmap import HeatmapDetector, network_input, plates_of
+from lpr_core.heatmap import PREPROCESSING, HeatmapDetector, network_input, plates_of
 from lpr_core.networks import Floats, Network
 from lpr_core.plate_reader import PlateReader, ReaderConfig, is_plate
 from lpr_core.recognize import ALPHABET, TextRead
@@ -108,7 +108,7 @@ class TrainedModel(ABC):
     size: ClassVar[tuple[int, int]]
     """Height and width of an input."""
 
-    preprocessing: ClassVar[str]
+    preprocessing: ClassVar[Mapping[str, Any]]
     validation_file: ClassVar[str] = VALIDATION_FILE
     half: ClassVar[bool] = False
     """Whether its weights are shipped in 16 bits."""
@@ -146,7 +146,7 @@ class TrainedModel(ABC):
         return {
             "architecture": self.record["architecture"],
             "input": {"height": height, "width": width},
-            "preprocessing": {"name": self.preprocessing, "version": 1},
+            "preprocessing": self.preprocessing,
             "files": {"litert": f"{self.name}.tflite", "keras": f"{self.name}.keras"},
         }
 
@@ -188,7 +188,7 @@ class TrainedCharacters(TrainedModel):
     name = "characters"
     shapes = CHARACTER_SHAPES
     size = (28, 28)
-    preprocessing = "normalise_character"
+    preprocessing: ClassVar = {"name": "normalise_character", "version": 1}
     tolerance = 1e-5
 
     def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
@@ -219,7 +219,7 @@ class TrainedReader(RoundedModel):
     name = "reader"
     shapes = (None, HEIGHT, WIDTH, 1), (None, 80, 1 + len(ALPHABET))
     size = (HEIGHT, WIDTH)
-    preprocessing = "normalise_plate"
+    preprocessing: ClassVar = {"name": "normalise_plate", "version": 1}
 
     def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
         super().__init__(folder, record)
@@ -286,7 +286,7 @@ class TrainedDetector(RoundedModel):
     name = "detector"
     shapes = (None, None, None, 1), (None, None, None, 9)
     size = INPUT
-    preprocessing = "letterbox"
+    preprocessing = PREPROCESSING
     validation_file = PICTURES_FILE
 
     def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:

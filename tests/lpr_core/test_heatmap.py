@@ -7,8 +7,10 @@ from lpr_core.bundle import Bundle, BundleError
 from lpr_core.geometry import iou
 from lpr_core.heatmap import (
     PADDING,
+    PREPROCESSING,
     REACH,
     STRIDE,
+    WINDOW,
     HeatmapDetector,
     network_input,
     plates_of,
@@ -33,7 +35,8 @@ class SeesWhite:
         picture = np.round((batch[0, ..., 0] + 1) * 127.5).astype(np.uint8)
         self.shown.append(picture)
         stride = self.entry["stride"]
-        output = np.zeros((1, HEIGHT // stride, WIDTH // stride, 9), np.float32)
+        height, width = picture.shape
+        output = np.zeros((1, height // stride, width // stride, 9), np.float32)
         output[..., 0] = NO_PLATE
         white = (picture > 200).astype(np.uint8)
         outlines, _ = cv2.findContours(white, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -63,7 +66,12 @@ def upright(rectangle):
 
 @pytest.fixture
 def entry():
-    return {"input": {"height": HEIGHT, "width": WIDTH}, "stride": STRIDE, "threshold": 0.5}
+    return {
+        "preprocessing": PREPROCESSING,
+        "input": {"height": HEIGHT, "width": WIDTH},
+        "stride": STRIDE,
+        "threshold": 0.5,
+    }
 
 
 @pytest.fixture
@@ -133,26 +141,25 @@ def test_several_plates_are_found_at_once(detector):
     assert len(found) == 6
     for corners in plates:
         assert min(away(one, corners) for one in found) < 2
-    # One first look and two second looks at up to four.
-    assert len(detector._network.shown) == 3
+    assert [shown.shape for shown in detector._network.shown] == [(288, 512), *[WINDOW] * 6]
 
 
-def test_beyond_the_best_four_only_what_is_likely_is_looked_at_again(detector):
+def test_beyond_the_best_two_only_what_is_likely_is_looked_at_again(detector):
     network = detector._network
     picture = picture_of((512, 384), *(plate((60 + 80 * i, 190), 50, 14, 0) for i in range(6)))
-    for likely, looks in ((5, 3), (4, 2)):
+    for likely, looked_at in ((5, 5), (1, 2)):
 
         def scored(batch, likely=likely):
             output = network(batch)
             if len(network.shown) == 1:
-                output[output[..., 0] > 0, 0] = np.where(np.arange(6) < likely, -1.0, -1.2)
+                output[output[..., 0] > 0, 0] = np.where(np.arange(6) < likely, -0.8, -1.2)
             return output
 
         network.shown.clear()
         detector._network = scored
-        # A logit of -1 is a share of 0.269, one of -1.2 of 0.231.
-        assert len(detector.detect(picture)) == likely
-        assert len(network.shown) == looks
+        # A logit of -0.8 is a share of 0.310, one of -1.2 of 0.231.
+        assert len(detector.detect(picture)) == looked_at
+        assert len(network.shown) == 1 + looked_at
 
 
 def test_the_second_look_shows_plates_upright_and_large(detector):
@@ -164,8 +171,8 @@ def test_the_second_look_shows_plates_upright_and_large(detector):
     x, y, width, height = cv2.boundingRect(outline)
     assert width == pytest.approx(90, abs=4)
     assert height == pytest.approx(22, abs=4)
-    assert x + width / 2 == pytest.approx(WIDTH / 4, abs=2)
-    assert y + height / 2 == pytest.approx(HEIGHT / 4, abs=2)
+    assert x + width / 2 == pytest.approx(WINDOW[1] / 2, abs=2)
+    assert y + height / 2 == pytest.approx(WINDOW[0] / 2, abs=2)
 
 
 def test_a_small_plate_of_a_large_picture_is_found_in_a_part(detector):
@@ -181,13 +188,29 @@ def test_a_picture_without_a_plate_gives_none(detector, size):
     assert len(detector._network.shown) <= 5
 
 
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((1280, 720), (288, 512)),
+        ((720, 1280), (512, 288)),  # as large upright as lying
+        ((800, 600), (384, 512)),
+        ((900, 900), (384, 384)),
+        ((60, 20), (64, 128)),  # enlarged to twice its size
+    ],
+)
+def test_the_first_look_is_as_large_as_the_bundle_tells_and_no_larger(detector, size, seen):
+    detector.detect(np.zeros(size[::-1], np.uint8))
+    assert detector._network.shown[0].shape == seen
+
+
 def test_what_the_picture_does_not_fill_is_padded(detector):
-    detector.detect(np.zeros((100, 800), np.uint8))
+    detector.detect(np.zeros((110, 800), np.uint8))
     shown = detector._network.shown[0]
-    # 800 by 100 becomes 512 by 64, 160 rows from the top.
-    assert (shown[160:224] == 0).all()
-    assert (shown[:160] == PADDING).all()
-    assert (shown[224:] == PADDING).all()
+    # 800 by 110 becomes 512 by 70, which 96 rows hold: 13 above, 13 below.
+    assert shown.shape == (96, 512)
+    assert (shown[13:83] == 0).all()
+    assert (shown[:13] == PADDING).all()
+    assert (shown[83:] == PADDING).all()
 
 
 def test_the_score_joins_both_looks(detector):
@@ -241,7 +264,14 @@ def test_a_bundle_without_a_detector_says_so():
         HeatmapDetector(Bundle({"models": {}}, {}, ""))
 
 
-def test_a_detector_without_a_stride_says_so():
-    entry = {"input": {"height": 384, "width": 512}, "threshold": 0.5, "files": {"litert": "d"}}
+def test_a_detector_without_a_stride_says_so(entry):
+    del entry["stride"]
+    entry["files"] = {"litert": "d"}
     with pytest.raises(BundleError, match="stride"):
+        HeatmapDetector(Bundle({"models": {"detector": entry}}, {"d": b""}, ""))
+
+
+def test_a_detector_that_was_shown_pictures_otherwise_is_refused(entry):
+    entry |= {"preprocessing": PREPROCESSING | {"version": 1}, "files": {"litert": "d"}}
+    with pytest.raises(BundleError, match="export its model anew"):
         HeatmapDetector(Bundle({"models": {"detector": entry}}, {"d": b""}, ""))

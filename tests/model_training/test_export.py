@@ -108,7 +108,7 @@ def test_a_bundle_takes_a_model_of_each_kind(trained, trained_reader, trained_de
     assert models["detector"]["input"] == {"height": 384, "width": 512}
     assert models["detector"]["stride"] == 8
     assert models["reader"]["margin"] == 0.12
-    assert models["detector"]["preprocessing"] == {"name": "letterbox", "version": 1}
+    assert models["detector"]["preprocessing"] == {"name": "letterbox", "version": 2}
     assert models["reader"]["input"] == {"height": 64, "width": 160}
     assert models["reader"]["alphabet"] == ALPHABET
     assert models["reader"]["preprocessing"] == {"name": "normalise_plate", "version": 1}
@@ -151,6 +151,20 @@ def test_weights_of_16_bits_are_the_same_in_both_files(kind, request, tmp_path):
     assert "BatchNormalization" not in {type(layer).__name__ for layer in network.layers}
     for weights in network.get_weights():
         assert np.array_equal(weights, weights.astype(np.float16))
+
+
+def test_a_detector_s_file_takes_inputs_of_any_size(trained_detector, tmp_path):
+    assert export.main([str(trained_detector), "--output", str(tmp_path / "bundle")]) == 0
+    bundle = Bundle.load(tmp_path / "bundle")
+    model = load_trained(trained_detector)
+    litert, tensorflow = (BundledNetwork(bundle, "detector", name) for name in BACKENDS)
+    pictures = model.inputs[:1]
+    for height, width in ((384, 512), (512, 288), (128, 192), (384, 512), (32, 64), (96, 96)):
+        seen = np.ascontiguousarray(np.resize(pictures, (1, height, width, 1)))
+        outputs = litert(seen)
+        assert outputs.shape == (1, height // 8, width // 8, 9)
+        both = model.comparable(outputs), model.comparable(tensorflow(seen))
+        np.testing.assert_allclose(*both, atol=1e-4)
 
 
 def test_a_reader_alone_makes_a_bundle_that_reads(trained_reader, tmp_path, capsys):
