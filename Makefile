@@ -37,12 +37,18 @@ characters: .venv/development
 	    $(DATA)/characters/train=GPL-3.0 --rendered 120000 --non-characters 16000 --augment \
 	    --epochs 6 --batch-size 64 --learning-rate 0.002 --schedule cosine
 
-reader: .venv/development
-	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader --seed 11 \
-	    --data $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br=AGPL-3.0 \
+READER_DATA = --data $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br=AGPL-3.0 \
 	    $(DATA)/crops_eu_two_line=AGPL-3.0 $(DATA)/crops_cn=Apache-2.0 \
-	    $(DATA)/crops_eu_unlabelled=AGPL-3.0 --rendered 184000 --workers 2 \
-	    --cache $(MODELS)/crops --epochs 44
+	    $(DATA)/crops_eu_unlabelled=AGPL-3.0 --rendered 184000 --workers 2 --seed 11 \
+	    --cache $(MODELS)/crops
+
+# Twice: what the first knows, the second learns to tell in texts that no plate has.
+reader: .venv/development
+	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader-first $(READER_DATA) \
+	    --respelled 0 --epochs 44
+	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader $(READER_DATA) \
+	    --start $(MODELS)/reader-first/best.keras --easy-epochs 0 --real-share 0.4 \
+	    --learning-rate 0.0015 --epochs 28
 
 DETECTOR_DATA = --backgrounds $(DATA)/boxes_eu=MIT $(DATA)/negatives=AGPL-3.0 \
 	    --plates $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br:0.05=AGPL-3.0 \

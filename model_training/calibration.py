@@ -114,9 +114,11 @@ def random_views(sets: Sequence[PlateCrops], rng: np.random.Generator) -> list[S
     """
     *real, rendered = sets
     samples = [
-        _sample(crops, number, real_view(crops, number, rendered, rng, _size(crops, number)))
+        _sample(crops, number, real_view(*kept, rendered, rng, _size(crops, number)))
         for crops in real
-        for number in range(len(crops))
+        for number, kept in enumerate(
+            zip(crops.pixels, crops.aspects.tolist(), crops.heights.tolist(), strict=True)
+        )
         for _ in range(VIEWS_PER_CROP)
     ]
     chosen = rng.permutation(len(rendered))[: len(samples) or None]

@@ -22,7 +22,7 @@ TIGHTEST, LOOSE, LOOSEST = -0.06, 0.3, 0.4
 """Least margin that corners leave around a plate, the most, and the most of those that are far off.
 Beyond what `plate_crops` keeps a crop's edge is repeated, as a picture's is."""
 
-BLURRED = 0.2, (0.008, 0.04)
+BLURRED = 0.25, (0.008, 0.055)
 """Share of the views photographed anew that are out of focus, and by how much, the Gaussian's sigma
 in shares of the crop's height."""
 
@@ -124,8 +124,9 @@ def rendered_view(
 
 
 def real_view(
-    crops: PlateCrops,
-    number: int,
+    kept: Image,
+    aspect: float,
+    height: float,
     surroundings: PlateCrops,
     rng: np.random.Generator,
     size: tuple[int, int],
@@ -133,14 +134,13 @@ def real_view(
     """A real crop, put where a rendered plate was or as it is, and photographed anew.
 
     Args:
-        crops: real ones.
-        number: of the crop.
+        kept: the crop as `plate_crops` keeps it, uint8 (HEIGHT, WIDTH).
+        aspect: of the plate, width over height.
+        height: of the plate in its file, pixels.
         surroundings: rendered ones, whose plates may be covered by the real one.
         rng: decides everything else.
         size: width and height of the result.
     """
-    aspect = float(crops.aspects[number])
-    kept = crops.pixels[number]
     if rng.random() < 0.06:
         kept = 255 - kept
     if rng.random() < 0.5:
@@ -148,7 +148,7 @@ def real_view(
     seen = cut(kept, aspect, random_aim(rng), size).astype(np.float32)
     # From as large as it is down to what can just be read.
     amount = rng.uniform(0, 1) ** 1.3
-    smallest = min(1.0, SMALLEST / float(crops.heights[number]))
+    smallest = min(1.0, SMALLEST / height)
     shrink = float(np.exp(rng.uniform(np.log(smallest), 0))) if rng.random() < 0.6 else 1.0
     if shrink < 1:
         small = (max(24, round(size[0] * shrink)), max(10, round(size[1] * shrink)))

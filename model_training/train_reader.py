@@ -30,6 +30,7 @@ from model_training.plate_crops import (
 from model_training.plate_views import Aim, cut, real_view, rendered_view
 from model_training.plots import in_rows
 from model_training.reader_network import reader_network
+from model_training.respelling import lettering
 from model_training.training_folder import (
     CHECKPOINT_FILE,
     GENERATOR_LICENCE,
@@ -76,6 +77,7 @@ class Recipe:
         epoch_size: crops an epoch shows, drawn anew for each.
         batch_size: crops a step.
         real_share: share of the crops that are real; each folder as often as the others.
+        respelled: share of the real crops that are shown with other characters (`respelling`).
         learning_rate: highest, of Adam; it rises for `warm_up` steps and falls as a cosine.
         warm_up: steps.
         easy_epochs: epochs that show rendered crops of high contrast only: CTC learns to place
@@ -87,6 +89,7 @@ class Recipe:
     epoch_size: int
     batch_size: int
     real_share: float
+    respelled: float
     learning_rate: float
     warm_up: int
     easy_epochs: int
@@ -176,6 +179,7 @@ def batches(data: ReaderData, recipe: Recipe) -> keras.utils.PyDataset:
 
     spread = data.rendered.pixels[:, ::4, ::4].std(axis=(1, 2))
     easy = np.argsort(-spread)[: max(1, len(spread) // 3)]
+    letterings = [lettering(crops) for crops in data.real]
 
     class Batches(keras.utils.PyDataset):
         def __init__(self) -> None:
@@ -198,12 +202,20 @@ def batches(data: ReaderData, recipe: Recipe) -> keras.utils.PyDataset:
             if self._epoch < recipe.easy_epochs:
                 number = int(easy[rng.integers(len(easy))])
             elif data.real and rng.random() < recipe.real_share:
-                crops = data.real[rng.integers(len(data.real))]
-                number = int(rng.integers(len(crops)))
-                return real_view(crops, number, data.rendered, rng, SIZE), crops.texts[number]
+                return self._real_view(rng)
             else:
                 number = int(rng.integers(len(data.rendered)))
             return rendered_view(data.rendered, number, rng, SIZE), data.rendered.texts[number]
+
+        def _real_view(self, rng: np.random.Generator) -> tuple[Image, str]:
+            letters = letterings[rng.integers(len(letterings))]
+            crops = letters.crops
+            number = int(rng.integers(len(crops)))
+            kept, text = crops.pixels[number], crops.texts[number]
+            if rng.random() < recipe.respelled:
+                kept, text = letters.respelled(number, rng)
+            aspect, height = float(crops.aspects[number]), float(crops.heights[number])
+            return real_view(kept, aspect, height, data.rendered, rng, SIZE), text
 
     return Batches()
 
@@ -403,6 +415,7 @@ def add_command(commands: Any) -> None:
     add("--workers", type=whole_number(1), default=1, metavar="N", help="processes that render")
     add_fonts_option(parser, "installed")
     add("--real-share", type=share, default=0.3, metavar="P", help="of the crops (%(default)s)")
+    add("--respelled", type=share, default=0.5, metavar="P", help="of the real ones (%(default)s)")
     add("--validation-share", type=share, default=0.1, metavar="P", help="of texts (%(default)s)")
     add("--epochs", type=whole_number(1), default=40, metavar="N", help="%(default)s")
     add("--epoch-size", type=whole_number(1), default=25_600, metavar="N", help="%(default)s")
@@ -424,6 +437,7 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
         options.epoch_size,
         options.batch_size,
         options.real_share,
+        options.respelled,
         options.learning_rate,
         options.warm_up,
         options.easy_epochs,

@@ -82,7 +82,7 @@ def test_most_aims_stay_where_a_crop_has_pixels():
 def test_views_have_the_size_asked_for_and_repeat(size):
     real, rendered = crops_of("real"), crops_of("rendered", 4, 2.0)
     for make in (
-        lambda rng: real_view(real, 1, rendered, rng, size),
+        lambda rng: real_view(real.pixels[1], 3.0, 50.0, rendered, rng, size),
         lambda rng: rendered_view(rendered, 1, rng, size),
     ):
         views = [make(np.random.default_rng(seed)) for seed in range(12)]
@@ -96,7 +96,9 @@ def test_a_view_shows_the_plate_it_is_of():
     real, rendered = crops_of("real"), crops_of("rendered", 4, 2.0)
     before = real.pixels.copy(), rendered.pixels.copy()
     for seed in range(20):
-        view = real_view(real, 0, rendered, np.random.default_rng(seed), (160, 64)).astype(float)
+        view = real_view(
+            real.pixels[0], 3.0, 50.0, rendered, np.random.default_rng(seed), (160, 64)
+        ).astype(float)
         middle, edge = view[20:44, 40:120].mean(), np.r_[view[0], view[-1]].mean()
         # Brighter than its surroundings, or darker where it was inverted; washed out at times.
         assert abs(middle - edge) > 5

@@ -194,7 +194,7 @@ def test_what_an_epoch_shows_depends_on_seed_epoch_and_step_alone():
     data = ReaderData((crops,), crops, (crops,), (), ())
 
     def shown(seed, epoch, index):
-        made = batches(data, Recipe(3, 8, 4, 0.5, 0.01, 1, 1, seed))
+        made = batches(data, Recipe(3, 8, 4, 0.5, 0.5, 0.01, 1, 1, seed))
         assert len(made) == 2
         made.start(epoch)
         return made[index]
