@@ -43,6 +43,7 @@ setup(
         "console_scripts": ["platebeam = pipelines.cli:main"],
         "platebeam.commands": [
             "read = pipelines.read_plates:main",
+            "runs = pipelines.runs:main",
             "train = model_training.train:main",
             "tune = model_training.tune:main",
             "evaluate-model = model_training.evaluate:main",

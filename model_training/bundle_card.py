@@ -91,7 +91,7 @@ WEAKNESSES = {
   plate's pattern, which fails on personal plates. Small stacked letters beside the number and
   emblems between its halves are read as characters at times, or left out. Plates under 20 pixels
   high, and corners that are more than a tenth of the height off, cost most. Where labels were
-  proposed by machines, it may have learnt their errors.""",
+  proposed by machines, it may have learnt their errors that no other reader contradicts.""",
     "detector": """\
 * Detector: plates under 20 pixels wide in a picture of the network's size, and plates that are
   partly hidden, are missed. Writing on shop fronts and vans, and grilles, are taken for plates at

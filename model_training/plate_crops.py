@@ -9,7 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -56,7 +56,7 @@ class PlateCrops:
         aspects: width over height of the plates, float32 (n,).
         heights: of the plates in their files (of rendered ones: in `pixels`), pixels, float32 (n,).
         machine_labelled: how many texts were proposed by machines.
-        sha256: of the files' bytes, or of the pixels.
+        sha256: of the files' bytes, or of the pixels; of all, whatever part this is.
         refused: files that were left out, and why.
     """
 
@@ -75,12 +75,18 @@ class PlateCrops:
     def split(self, validation_share: float) -> tuple[PlateCrops, PlateCrops]:
         """Training and validation: a text is on one side only, by its hash."""
         kept = np.array([_hash_share(text) < validation_share for text in self.texts], bool)
-        return self._part(~kept), self._part(kept)
+        return self.part(~kept), self.part(kept)
 
-    def _part(self, chosen: npt.NDArray[np.bool_]) -> PlateCrops:
+    def part(self, chosen: npt.NDArray[np.bool_]) -> PlateCrops:
+        """The crops that are chosen, by bool of shape (n,)."""
         texts = tuple(text for text, choice in zip(self.texts, chosen, strict=True) if choice)
-        return PlateCrops(
-            self.name, self.pixels[chosen], texts, self.aspects[chosen], self.heights[chosen]
+        return replace(
+            self,
+            pixels=self.pixels[chosen],
+            texts=texts,
+            aspects=self.aspects[chosen],
+            heights=self.heights[chosen],
+            machine_labelled=len(texts) if self.machine_labelled else 0,
         )
 
 

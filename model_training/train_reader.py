@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lpr_core.ctc import best_path
+from lpr_core.ctc import Text, best_path, text_probabilities
 from lpr_core.geometry import Image
 from lpr_core.recognize import ALPHABET
-from lpr_core.score import edit_distance
+from lpr_core.score import edit_distance, normalise_text
 from lpr_core.sequence import HEIGHT, MAX_LENGTH, WIDTH, normalise_plate
 from model_training.characters import Refused
 from model_training.options import add_fonts_option, chosen_fonts, rate, share, whole_number
@@ -63,6 +63,9 @@ SIZE = (WIDTH, HEIGHT)
 RENDERED_VALIDATION = 2000
 EMA = 0.999
 WORST = 60
+
+SURE_VOTE = 0.5
+"""Probability of another reader's text from where it outvotes machines' label."""
 
 MACHINE_LABELLED = " (labels proposed by machines)"
 """After the name of a set in the record."""
@@ -126,6 +129,7 @@ def gather(
     cache: Path,
     workers: int,
     validation_share: float,
+    voter: Path | None = None,
 ) -> ReaderData:
     """Load the folders, render the rest and split both by text.
 
@@ -135,11 +139,14 @@ def gather(
         cache: folder of the rendered crops.
         workers: processes to render in.
         validation_share: share of each folder's texts.
+        voter: a reader's model file: see `without_outvoted`.
 
     Raises:
         FileNotFoundError: a folder has no crop to learn from.
     """
     sets = [load_crops(folder) for folder, _ in folders]
+    if voter is not None:
+        sets = [without_outvoted(crops, voter) for crops in sets]
     shown = render_crops(rendered, cache, workers)
     parts = [crops.split(validation_share) for crops in sets]
     learnt, unseen = shown.split(min(0.5, RENDERED_VALIDATION / len(shown)))
@@ -158,6 +165,38 @@ def gather(
     return ReaderData(tuple(part for part, _ in parts), learnt, validation, tuple(records), refused)
 
 
+def without_outvoted(crops: PlateCrops, voter: Path) -> PlateCrops:
+    """Without the labels of machines that another reader contradicts.
+
+    Readers that agree may be wrong together, where all take an emblem for a character or the
+    country's letter for part of the text. One that learnt from rendered plates alone knows better.
+    Where it tells O from 0 or I from 1 otherwise, it has no say: it may not know the layout.
+
+    Args:
+        crops: a set; one that people labelled stays whole.
+        voter: the other reader's model file.
+    """
+    import keras
+
+    if not crops.machine_labelled:
+        return crops
+    network = keras.saving.load_model(voter, compile=False)
+    pictures, texts = validation_crops([crops])
+    logits = network.predict(pictures[..., None], batch_size=256, verbose=0)
+    likely = logits - logits.max(axis=2, keepdims=True)
+    likely -= np.log(np.exp(likely).sum(axis=2, keepdims=True))
+    outvoted, refused = np.zeros(len(texts), bool), []
+    for number, (frames, text) in enumerate(zip(likely, texts, strict=True)):
+        path = best_path(frames)
+        read, (probability,) = spell(path), text_probabilities(frames, [path])
+        same = normalise_text(read, fold=True) == normalise_text(text, fold=True)
+        outvoted[number] = not same and probability >= SURE_VOTE
+        if outvoted[number]:
+            reason = f"machines label it {text}, {voter.parent.name} reads {read}"
+            refused.append(Refused(Path(crops.name), reason))
+    return replace(crops.part(~outvoted), refused=(*crops.refused, *refused))
+
+
 def encode(text: str) -> npt.NDArray[np.int32]:
     """A text as the loss takes it: places in the alphabet from 1, padded with 0 to the longest."""
     codes = np.zeros(MAX_LENGTH, np.int32)
@@ -167,7 +206,12 @@ def encode(text: str) -> npt.NDArray[np.int32]:
 
 def greedy_texts(logits: npt.NDArray[np.float32]) -> list[str]:
     """The texts that the most probable frames (n, frames, classes) spell."""
-    return ["".join(ALPHABET[code - 1] for code in best_path(frames)) for frames in logits]
+    return [spell(best_path(frames)) for frames in logits]
+
+
+def spell(text: Text) -> str:
+    """A text of classes in characters."""
+    return "".join(ALPHABET[code - 1] for code in text)
 
 
 def batches(data: ReaderData, recipe: Recipe) -> keras.utils.PyDataset:
@@ -414,6 +458,12 @@ def add_command(commands: Any) -> None:
     add("--cache", type=Path, metavar="DIR", help="of rendered crops (default: in --output)")
     add("--workers", type=whole_number(1), default=1, metavar="N", help="processes that render")
     add_fonts_option(parser, "installed")
+    add(
+        "--third-vote",
+        type=Path,
+        metavar="MODEL",
+        help="leaves out machines' labels that this reader, which learnt none of them, contradicts",
+    )
     add("--real-share", type=share, default=0.3, metavar="P", help="of the crops (%(default)s)")
     add("--respelled", type=share, default=0.5, metavar="P", help="of the real ones (%(default)s)")
     add("--validation-share", type=share, default=0.1, metavar="P", help="of texts (%(default)s)")
@@ -451,6 +501,7 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
         "fonts": options.fonts,
         "validation_share": options.validation_share,
         "start": str(options.start) if options.start else None,
+        "third_vote": str(options.third_vote) if options.third_vote else None,
     }
     output: Path = options.output
     check_output(output)
@@ -460,7 +511,14 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
     output.mkdir(parents=True, exist_ok=True)
     rendered = RenderedCrops(options.seed, options.rendered, fonts)
     cache = options.cache or output / "rendered"
-    data = gather(options.data, rendered, cache, options.workers, options.validation_share)
+    data = gather(
+        options.data,
+        rendered,
+        cache,
+        options.workers,
+        options.validation_share,
+        options.third_vote,
+    )
     check_data(earlier, data.records)
     for item in data.records:
         print(f"{item.name}: {item.pictures} crops", flush=True)

@@ -49,6 +49,10 @@ class RunState(str, Enum):
     OVER_FAILURE_LIMIT = "over_failure_limit"
 
 
+class RecordError(ValueError):
+    """A file among the run records that is none."""
+
+
 class AccountingError(RuntimeError):
     """Inputs, outcomes and rows do not add up: the run must not be committed."""
 
@@ -263,6 +267,26 @@ def read_record(output: str, run_id: str) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = json.loads(fs.cat_file(path))
     return record
+
+
+def read_records(output: str) -> list[dict[str, Any]]:
+    """The records of all committed runs; none where there is no such folder.
+
+    Raises:
+        RecordError: a file among the records is none.
+    """
+    fs, root = open_store(output)
+    records = []
+    for path in sorted(fs.glob(f"{root}/runs/*.json")):
+        try:
+            record = json.loads(fs.cat_file(path))
+            known = (record["format"], record["format_version"]) == (FORMAT, FORMAT_VERSION)
+        except (ValueError, KeyError, TypeError):
+            known = False
+        if not known:
+            raise RecordError(f"{path} is no record of a {FORMAT} of version {FORMAT_VERSION}")
+        records.append(record)
+    return records
 
 
 def read_table(

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 pytest.importorskip("tensorflow", reason="training needs the extra `train`")
 from lpr_core.recognize import ALPHABET
 from model_training import train
-from model_training.plate_crops import HEIGHT, WIDTH, PlateCrops, plate_box
+from model_training.plate_crops import HEIGHT, WIDTH, PlateCrops, load_crops, plate_box
 from model_training.train_reader import (
     ReaderData,
     Recipe,
@@ -19,6 +19,7 @@ from model_training.train_reader import (
     greedy_texts,
     read_validation,
     validation_crops,
+    without_outvoted,
     write_validation,
 )
 from tests.model_training.conftest import EASY_CROPS, shrink_reader
@@ -151,12 +152,35 @@ def test_folders_are_learnt_from_and_validated_on_each_by_itself(run, real_crops
 
 
 def test_what_was_proposed_by_machines_is_told_so(run, real_crops, tmp_path):
-    lines = (real_crops / "truth.csv").read_text().splitlines()[1:]
-    rows = [f"{line},{line.partition(',')[2]}" for line in lines]
-    (real_crops / "teachers.csv").write_text("\n".join(["image,read_a,read_b", *rows]))
-    (real_crops / "truth.csv").unlink()
+    label_by_machines(real_crops)
     assert run(tmp_path / "model", "--data", str(real_crops), "--epochs", "1") == 0
-    assert record_of(tmp_path / "model")["data"][0]["name"] == "real (labels proposed by machines)"
+    (real, _) = record_of(tmp_path / "model")["data"]
+    assert (real["name"], real["pictures"]) == ("real (labels proposed by machines)", 60)
+
+
+def label_by_machines(folder, wrong=0):
+    """Two machines in place of people; together they take something for a 7 in the first crops."""
+    lines = ["image,read_a,read_b"]
+    for number, row in enumerate((folder / "truth.csv").read_text().splitlines()[1:]):
+        image, text = row.split(",")
+        seen = f"7{text}" if number < wrong else text
+        lines.append(f"{image},{seen},{seen}")
+    (folder / "teachers.csv").write_text("\n".join(lines))
+    (folder / "truth.csv").unlink()
+
+
+def test_another_reader_outvotes_machines_but_not_people(run, real_crops, trained_reader, tmp_path):
+    voter = trained_reader / "best.keras"
+    by_people = load_crops(real_crops)
+    assert without_outvoted(by_people, voter) is by_people
+    label_by_machines(real_crops, wrong=20)
+    options = ("--data", str(real_crops), "--third-vote", str(voter), "--epochs", "1")
+    assert run(tmp_path / "model", *options) == 0
+    with (tmp_path / "model" / "refused.csv").open() as file:
+        refused = [row["reason"] for row in csv.DictReader(file)]
+    outvoted = sum(reason.startswith("machines label it 7") for reason in refused)
+    assert outvoted > 10 and len(refused) < 20 + 10
+    assert record_of(tmp_path / "model")["data"][0]["pictures"] == 60 - len(refused)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""`platebeam runs`: which runs an output folder holds, and what lies there that none committed.
+
+A job that died leaves data files behind that no record lists: nobody reads them, but they take
+space. A job that still runs has such files too, so what is younger than --min-age stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from pipelines.run_record import read_records
+from pipelines.schemas import SCHEMAS
+from pipelines.stages import ImageStatus
+from pipelines.uris import canonical_uri, open_store
+
+COLUMNS = ("run", "state", "finished", "inputs", *(s.value for s in ImageStatus), "plates read")
+
+
+@dataclass(frozen=True)
+class LeftFile:
+    """A file of an output folder that no run record lists.
+
+    Attributes:
+        run_id: of the run that wrote it; the file's name where it tells none.
+        path: as the folder's file system names it.
+        bytes: its size.
+        modified: when it was written last, UTC.
+    """
+
+    run_id: str
+    path: str
+    bytes: int
+    modified: datetime
+
+
+def uncommitted(output: str, records: Sequence[dict[str, Any]]) -> list[LeftFile]:
+    """The files of the tables and the records' folder that none of the records lists."""
+    fs, root = open_store(output)
+    listed = {f"{root}/{file['path']}" for record in records for file in record["files"]}
+    listed |= {f"{root}/runs/{record['run_id']}.json" for record in records}
+    return [
+        LeftFile(_run_of(path), path, int(info["size"]), fs.modified(path).astimezone(timezone.utc))
+        for folder in (*SCHEMAS, "runs")
+        for path, info in sorted(fs.find(f"{root}/{folder}", detail=True).items())
+        if path not in listed
+    ]
+
+
+def _run_of(path: str) -> str:
+    name = path.rpartition("/")[2]
+    data_file = re.fullmatch(r"[a-z]+-(.+)-[0-9a-f]{12}\.parquet", name)
+    return data_file[1] if data_file else name
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `platebeam runs`.
+
+    Returns:
+        0; 2: no such folder, or a record that cannot be read, and nothing was removed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="platebeam runs",
+        description="List the runs of an output folder, and what no run committed.",
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="the folder that `read` wrote to")
+    parser.add_argument("--clean", action="store_true", help="remove what no run committed")
+    parser.add_argument(
+        "--min-age",
+        type=float,
+        default=24.0,
+        metavar="HOURS",
+        help="leave younger files, which a job may still be writing (default: %(default)s)",
+    )
+    arguments = parser.parse_args(argv)
+    output = canonical_uri(arguments.output)
+    try:
+        records = sorted(read_records(output), key=lambda record: str(record["started_at"]))
+        left = uncommitted(output, records)
+        if not records and not left:
+            raise FileNotFoundError(f"no run was written to {output}")
+        print_runs(records, left)
+        if arguments.clean:
+            clean(output, left, timedelta(hours=arguments.min_age))
+    except Exception as error:  # a store's driver raises what it likes
+        print(f"platebeam runs: {str(error) or repr(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def print_runs(records: Sequence[dict[str, Any]], left: Sequence[LeftFile]) -> None:
+    """Print a line a run, the earliest first, then one for each that left files uncommitted."""
+    rows = [COLUMNS]
+    for record in records:
+        counts = record["counts"]
+        numbers = (counts["inputs"], *(counts[s.value] for s in ImageStatus), counts["plates_read"])
+        rows.append((record["run_id"], record["state"], record["finished_at"], *map(str, numbers)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    for row in rows:
+        names = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
+        figures = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
+        print("  ".join(names + figures))
+    by_run: dict[str, list[LeftFile]] = defaultdict(list)
+    for file in left:
+        by_run[file.run_id].append(file)
+    for run_id, files in sorted(by_run.items()):
+        size, latest = sum(file.bytes for file in files), max(file.modified for file in files)
+        print(
+            f"{run_id}  uncommitted: {len(files)} files, {size / 1e6:.1f} MB, "
+            f"the last written {latest:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def clean(output: str, left: Sequence[LeftFile], min_age: timedelta) -> None:
+    """Remove the files that are old enough, and say how many."""
+    fs, _ = open_store(output)
+    latest = datetime.now(timezone.utc) - min_age
+    old = [file for file in left if file.modified <= latest]
+    for file in old:
+        fs.rm_file(file.path)
+    print(f"{len(old)} files removed, {sum(file.bytes for file in old) / 1e6:.1f} MB")
+    if len(old) < len(left):
+        print(f"{len(left) - len(old)} left: younger than {min_age.total_seconds() / 3600:g} hours")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""`platebeam runs`: what an output folder holds, and the removal of what no run committed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines import read_plates, runs
+
+from .conftest import Tables
+
+Read = Callable[..., Tables]
+HOUR = 3600
+
+
+@pytest.fixture
+def output(street: Path, tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one whole run, and the files of one that failed at its last step."""
+    folder = tmp_path / "tables"
+    assert read_plates.main([str(street), "--output", str(folder), "--run-id", "whole"]) == 0
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no accounts today")
+
+    monkeypatch.setattr("pipelines.run_record.check_accounts", fail)
+    arguments = [str(street), "--output", str(folder), "--run-id", "died-1", "--workers", "1"]
+    assert read_plates.main(arguments) == 1
+    return folder
+
+
+def files(output: Path) -> set[str]:
+    return {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
+
+
+def make_older(output: Path, hours: float) -> None:
+    for path in output.rglob("*died-1*"):
+        os.utime(path, (time.time() - hours * HOUR,) * 2)
+
+
+def test_runs_are_listed_with_their_counts(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    before = files(output)
+    assert runs.main([str(output)]) == 0
+    head, whole, died = capsys.readouterr().out.splitlines()
+    names = ("run", "state", "finished", "inputs", "read", "no_plate", "unreadable", "failed")
+    assert tuple(head.split()) == (*names, "plates", "read")
+    run_id, state, _, *counts = whole.split()
+    assert (run_id, state, counts) == ("whole", "complete", ["6", "4", "1", "0", "1", "5"])
+    left = sum("died-1" in name for name in before)
+    assert left >= 2
+    assert died.startswith(f"died-1  uncommitted: {left} files")
+    assert files(output) == before
+
+
+def test_only_what_is_old_and_uncommitted_is_removed(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(output)
+    left = {name for name in before if "died-1" in name}
+    assert runs.main([str(output), "--clean"]) == 0
+    assert f"{len(left)} left: younger than 24 hours" in capsys.readouterr().out
+    assert files(output) == before
+    make_older(output, hours=3)
+    assert runs.main([str(output), "--clean", "--min-age", "2.5"]) == 0
+    assert f"{len(left)} files removed" in capsys.readouterr().out
+    assert files(output) == before - left
+    assert runs.main([str(output), "--clean", "--min-age", "0"]) == 0
+    assert "0 files removed" in capsys.readouterr().out
+    assert files(output) == before - left
+
+
+def test_with_a_damaged_record_nothing_is_removed(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_older(output, hours=30)
+    before = files(output)
+    (output / "runs" / "whole.json").write_text("{")
+    assert runs.main([str(output), "--clean"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("platebeam runs: ") and "whole.json" in line
+    assert files(output) == before
+
+
+def test_what_a_first_run_left_is_listed(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (output / "runs" / "whole.json").unlink()
+    capsys.readouterr()
+    assert runs.main([str(output)]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "run",
+        "died-1",
+        "whole",
+    ]
+
+
+def test_a_folder_without_runs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert runs.main([str(tmp_path)]) == 2
+    assert "no run was written to" in capsys.readouterr().err
