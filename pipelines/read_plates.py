@@ -49,7 +49,16 @@ from pipelines.run_record import (
 from pipelines.shared_reader import SharedReader, load_bundle
 from pipelines.stages import ReadPictures, name_pictures
 from pipelines.summary import print_reads, print_summary
-from pipelines.tables import Run, WriteTable, image_rows, plate_rows, truth_rows
+from pipelines.tables import (
+    Run,
+    WriteTable,
+    image_rows,
+    merge_files,
+    plate_rows,
+    remove_file,
+    shard_of,
+    truth_rows,
+)
 from pipelines.uris import canonical_uri, open_store
 
 LOCAL_RUNNERS = ("direct", "fnapi")
@@ -145,6 +154,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--keep-crops", action="store_true", help="keep each plate's crop in the plates table"
+    )
+    parser.add_argument(
+        "--shards",
+        type=_at_least_one,
+        metavar="N",
+        help="files a table at most (default: one a worker's bundle, thousands on a cluster)",
     )
     parser.add_argument(
         "--run-id", type=_name, help="names the run (default: the time and a random number)"
@@ -344,7 +359,14 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         results | "WritePlates" >> beam.ParDo(WriteTable("plates", plate_rows, run)),
         results | "WriteTruths" >> beam.ParDo(WriteTable("truths", truth_rows, run)),
     ) | "Files" >> beam.Flatten()
-    (
+    parts, shards = files, job.arguments.shards
+    if shards is not None:
+        files = (
+            parts
+            | "ByShard" >> beam.GroupBy(lambda file: shard_of(file, shards))
+            | "MergeFiles" >> beam.Map(merge_files, run)
+        )
+    record = (
         pipeline
         | "Last" >> beam.Create([None])
         | "CommitRun"
@@ -356,6 +378,8 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
             beam.pvalue.AsList(files),
         )
     )
+    if shards is not None:
+        parts | "RemoveParts" >> beam.Map(remove_file, beam.pvalue.AsSingleton(record), run)
 
 
 def run(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Any
@@ -211,8 +213,13 @@ class TableFile:
         self._rows.extend(rows)
         if len(self._rows) >= ROWS_AT_ONCE:
             self._to_arrow()
-            if sum(batch.nbytes for batch in self._batches) >= ROW_GROUP_BYTES:
-                self._flush()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add rows that are in columns already."""
+        self._batches.append(batch)
+        self._count += batch.num_rows
+        if sum(batch.nbytes for batch in self._batches) >= ROW_GROUP_BYTES:
+            self._flush()
 
     def close(self) -> DataFile:
         """Write the rest and finish the file."""
@@ -224,8 +231,7 @@ class TableFile:
         return DataFile(self._table, self._path, self._count, self._file.size, digest)
 
     def _to_arrow(self) -> None:
-        self._batches.append(pa.RecordBatch.from_pylist(self._rows, self._schema))
-        self._count += len(self._rows)
+        self.add(pa.RecordBatch.from_pylist(self._rows, self._schema))
         self._rows = []
 
     def _flush(self) -> None:
@@ -239,6 +245,30 @@ def write_table(table: str, rows: Iterable[Row], run: Run) -> DataFile:
     file = TableFile(table, run)
     file.write(rows)
     return file.close()
+
+
+def shard_of(file: DataFile, shards: int) -> tuple[str, int]:
+    """The table of a file and a number below `shards` that its name decides."""
+    return file.table, zlib.crc32(file.path.encode()) % shards
+
+
+def merge_files(shard: tuple[tuple[str, int], Iterable[DataFile]], run: Run) -> DataFile:
+    """Write the files of a shard as one; they stay, since the attempt may be repeated."""
+    (table, _), files = shard
+    merged = TableFile(table, run)
+    for file in sorted(files, key=lambda file: file.path):
+        fs, path = open_store(f"{run.output}/{file.path}")
+        with fs.open(path, "rb") as source:
+            for batch in pq.ParquetFile(source).iter_batches(ROWS_AT_ONCE):
+                merged.add(batch)
+    return merged.close()
+
+
+def remove_file(file: DataFile, committed: object, run: Run) -> None:
+    """Remove a file that a committed one holds the rows of; what stays is no harm."""
+    fs, path = open_store(f"{run.output}/{file.path}")
+    with contextlib.suppress(Exception):  # a store's driver raises what it likes
+        fs.rm_file(path)
 
 
 class WriteTable(beam.DoFn):

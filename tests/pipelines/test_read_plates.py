@@ -51,6 +51,27 @@ def test_every_input_has_its_row_and_every_plate_its_read(street: Path, read: Re
     }
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_shards_bound_the_files_and_change_no_row(street: Path, read: Read, shards: int) -> None:
+    parts = read(street, "--truth", street / "truth.csv", workers=2, name="parts")
+    tables = read(street, "--truth", street / "truth.csv", "--shards", shards, workers=2)
+    folders = [folder for folder in tables.output.iterdir() if folder.name != "runs"]
+    for folder in folders:
+        # What was merged is gone, and every file that is left is listed.
+        names = {f"{folder.name}/{file.name}" for file in folder.iterdir()}
+        assert 1 <= len(names) <= shards
+        assert names == {f["path"] for f in tables.record["files"] if f["table"] == folder.name}
+    for table, key in (("images", "uri"), ("plates", "read_id"), ("truths", "uri")):
+        same, rows = (
+            sorted(
+                ({**row, "run_id": "", "milliseconds": None} for row in one.rows(table)),
+                key=lambda row: (row[key], row.get("index")),
+            )
+            for one in (parts, tables)
+        )
+        assert rows == same and rows
+
+
 def test_the_job_reads_what_the_library_reads(street: Path, read: Read) -> None:
     tables = read(street)
     reader = PlateReader.from_bundle()
