@@ -64,6 +64,9 @@ from pipelines.uris import canonical_uri, open_store
 LOCAL_RUNNERS = ("direct", "fnapi")
 """In small letters and without the "runner" at the end, as Beam compares names."""
 
+MANY_INPUTS = 100_000
+"""From where a job on one machine alone is probably a mistake."""
+
 
 class OptionError(ValueError):
     """Options that no job can be run with; the message says which and why."""
@@ -442,6 +445,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         labels = ", ".join(job.plan.labels_not_sliced)
         print(
             f"platebeam read: no metrics by {labels}: more than {MAX_LABEL_VALUES} values",
+            file=sys.stderr,
+        )
+    if job.is_local and len(job.inputs.refs) > MANY_INPUTS:
+        print(
+            f"platebeam read: {len(job.inputs.refs):,} inputs on this machine alone: "
+            "--runner=FlinkRunner or --runner=DataflowRunner spread them over many",
             file=sys.stderr,
         )
     try:

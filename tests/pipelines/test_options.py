@@ -144,6 +144,21 @@ def test_a_backend_that_is_not_installed_is_a_bad_option(
     assert capsys.readouterr().err == "platebeam read: the tensorflow backend needs keras\n"
 
 
+@pytest.mark.parametrize(("many", "hint"), [(5, True), (6, False)])
+def test_many_inputs_on_one_machine_get_a_hint(
+    street: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    many: int,
+    hint: bool,
+) -> None:
+    monkeypatch.setattr(read_plates, "MANY_INPUTS", many)
+    arguments = [str(street), "--output", str(tmp_path), "--workers", "1"]
+    assert read_plates.main(arguments) == 0
+    assert ("6 inputs on this machine alone" in capsys.readouterr().err) == hint
+
+
 def test_a_run_id_is_used_once(street: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "r1.json").write_text("{}")
