@@ -52,7 +52,7 @@ reader: .venv/development
 	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader $(READER_DATA) \
 	    --third-vote $(MODELS)/reader-rendered/best.keras \
 	    --start $(MODELS)/reader-first/best.keras --easy-epochs 0 --real-share 0.4 \
-	    --learning-rate 0.0014 --epochs 17
+	    --learning-rate 0.0014 --epochs 17 --blended 0.67
 
 DETECTOR_DATA = --backgrounds $(DATA)/boxes_eu=MIT $(DATA)/negatives=AGPL-3.0 \
 	    --plates $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br:0.05=AGPL-3.0 \

@@ -109,6 +109,26 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(run, tmp_path, monk
             assert float(one[column]) == pytest.approx(float(other[column]), rel=1e-3)
 
 
+def test_a_training_is_blended_with_what_it_was_started_with(run, trained_reader, tmp_path):
+    import keras
+
+    start, output = trained_reader / "best.keras", tmp_path / "model"
+    options = ("--start", str(start), "--blended", "0.25", "--epochs", "1")
+    assert run(output, *options) == 0
+    before, trained, blended = (
+        keras.saving.load_model(path, compile=False).get_weights()
+        for path in (start, output / "unblended.keras", output / "best.keras")
+    )
+    for a, b, mean in zip(before, trained, blended, strict=True):
+        np.testing.assert_allclose(mean, 0.75 * a + 0.25 * b, atol=1e-6)
+    assert any(not np.array_equal(a, b) for a, b in zip(before, trained, strict=True))
+    network = keras.saving.load_model(output / "best.keras", compile=False)
+    pictures, texts = validation_crops(read_validation(output / "validation.npz"))
+    reads = greedy_texts(network.predict(pictures[..., None], verbose=0))
+    right = np.mean([read == text for read, text in zip(reads, texts, strict=True)])
+    assert right == pytest.approx(record_of(output)["metrics"]["val_exact"], abs=1e-6)
+
+
 def test_an_ended_training_is_neither_overwritten_nor_trained_further(
     trained_reader, tmp_path, capsys, monkeypatch
 ):
@@ -188,6 +208,7 @@ def test_another_reader_outvotes_machines_but_not_people(run, real_crops, traine
     [
         (("--data", "nowhere"), "nowhere"),
         (("--start", "nowhere.keras"), "nowhere.keras"),
+        (("--blended", "0.5"), "--start"),
     ],
 )
 def test_what_cannot_work_is_said_in_a_line(run, tmp_path, capsys, options, message):
@@ -218,7 +239,7 @@ def test_what_an_epoch_shows_depends_on_seed_epoch_and_step_alone():
     data = ReaderData((crops,), crops, (crops,), (), ())
 
     def shown(seed, epoch, index):
-        made = batches(data, Recipe(3, 8, 4, 0.5, 0.5, 0.01, 1, 1, seed))
+        made = batches(data, Recipe(3, 8, 4, 0.5, 0.5, 1.0, 0.01, 1, 1, seed))
         assert len(made) == 2
         made.start(epoch)
         return made[index]
