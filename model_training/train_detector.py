@@ -490,7 +490,7 @@ def doubts(network: keras.Model, backdrops: Sequence[Backdrop]) -> list[Backdrop
     """The backdrops, each with what a network takes for plates and the truth does not know."""
     looked_at = []
     for backdrop in tqdm(backdrops, "looking for doubtful plates", disable=None):
-        seen, back = letterbox(list(backdrop.levels), INPUT)
+        seen, back = letterbox(list(backdrop.levels), max(INPUT), min(INPUT))
         output = network.predict_on_batch(network_input(seen)[None, ..., None])[0]
         found = [after(one, back).box for one in plates_of(output, SCORE)]
         doubtful = tuple(box for box in found if all(iou(box, b) < 0.1 for b in backdrop.boxes))
