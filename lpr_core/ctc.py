@@ -43,6 +43,12 @@ class Span(NamedTuple):
     peak: int
 
 
+def log_probabilities_of(logits: Floats) -> Floats:
+    """The logarithms of each frame's probabilities, of logits of shape (…, classes)."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float32)
+
+
 def beam_search(log_probabilities: Floats, width: int) -> list[tuple[Text, float]]:
     """The likeliest texts with their probabilities, likeliest first.
 

@@ -158,9 +158,8 @@ class HeatmapDetector:
     The first look shrinks or enlarges the picture to the largest input that the bundle tells. The
     second shows it one candidate after the other, turned upright and as large as it knows plates
     best; its corners are those of the second look, its score a geometric mean of both looks'. A
-    large picture in
-    which nothing is found is searched in parts. What is less sure than the bundle's threshold, yet
-    not hopeless, is found with the condition that it can be read.
+    large picture in which nothing is found is searched in parts. What is less sure than the
+    bundle's threshold, yet not hopeless, is found with the condition that it can be read.
 
     Args:
         bundle: holds the network and its threshold.

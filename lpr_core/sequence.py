@@ -174,7 +174,7 @@ class SequenceRecognizer:
             return SeenPlate(texts, first)
         views = [first, *(self._look(crop, view) for view in self._views[1:FEW_VIEWS])]
         few = _vote(views, texts)
-        if few.texts[0][1] >= SURE_FEW:
+        if few.texts[0][1] >= SURE_FEW or len(views) == len(self._views):
             return few
         return _vote(views + [self._look(crop, view) for view in self._views[FEW_VIEWS:]], texts)
 
@@ -184,12 +184,11 @@ class SequenceRecognizer:
 
     def _look(self, crop: PlateCrop, view: View) -> ViewedPlate:
         seen = _seen_in(crop, view)
-        logits = self._network(normalise_plate(seen.pixels)[None, ..., None])[0] / self._temperature
-        logits -= logits.max(axis=1, keepdims=True)
-        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        quiet = logits[:, ctc.BLANK] >= math.log1p(-QUIET)
+        logits = self._network(normalise_plate(seen.pixels)[None, ..., None])[0]
+        likely = ctc.log_probabilities_of(logits / self._temperature)
+        quiet = likely[:, ctc.BLANK] >= math.log1p(-QUIET)
         frames = np.flatnonzero(~quiet | ~np.append(False, quiet[:-1]))
-        return ViewedPlate(seen, logits[frames], frames, len(logits) // ROWS)
+        return ViewedPlate(seen, likely[frames], frames, len(likely) // ROWS)
 
     def _read(self, plate: SeenPlate) -> TextRead:
         text = plate.texts[0][0]

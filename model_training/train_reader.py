@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lpr_core.ctc import Text, best_path, text_probabilities
+from lpr_core.ctc import Text, best_path, log_probabilities_of, text_probabilities
 from lpr_core.geometry import Image
 from lpr_core.recognize import ALPHABET
 from lpr_core.score import edit_distance, normalise_text
@@ -188,8 +188,7 @@ def without_outvoted(crops: PlateCrops, voter: Path) -> PlateCrops:
     network = keras.saving.load_model(voter, compile=False)
     pictures, texts = validation_crops([crops])
     logits = network.predict(pictures[..., None], batch_size=256, verbose=0)
-    likely = logits - logits.max(axis=2, keepdims=True)
-    likely -= np.log(np.exp(likely).sum(axis=2, keepdims=True))
+    likely = log_probabilities_of(logits)
     outvoted, refused = np.zeros(len(texts), bool), []
     for number, (frames, text) in enumerate(zip(likely, texts, strict=True)):
         path = best_path(frames)

@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.run_record import read_records
 from pipelines.schemas import SCHEMAS
 from pipelines.stages import ImageStatus
+from pipelines.summary import print_aligned
 from pipelines.uris import canonical_uri, open_store
 
 COLUMNS = ("run", "state", "finished", "inputs", *(s.value for s in ImageStatus), "plates read")
@@ -101,11 +102,7 @@ def print_runs(records: Sequence[dict[str, Any]], left: Sequence[LeftFile]) -> N
         counts = record["counts"]
         numbers = (counts["inputs"], *(counts[s.value] for s in ImageStatus), counts["plates_read"])
         rows.append((record["run_id"], record["state"], record["finished_at"], *map(str, numbers)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    for row in rows:
-        names = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
-        figures = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-        print("  ".join(names + figures))
+    print_aligned(rows, names=3)
     by_run: dict[str, list[LeftFile]] = defaultdict(list)
     for file in left:
         by_run[file.run_id].append(file)

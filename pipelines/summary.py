@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow.compute as pc
@@ -72,10 +73,17 @@ def print_reads(record: dict[str, Any], output: str, limit: int) -> None:
         read = ", ".join(reads.get(row["uri"], [])) or failure or f"({row['status']})"
         name = split_chain(row["uri"])[0].rpartition("/")[2]
         lines.append((name, read, ", ".join(truths.get(row["uri"], []))))
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    for line in lines:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
+    print_aligned(lines)
     if record["counts"]["inputs"] > limit:
         print(f"and {record['counts']['inputs'] - limit} more")
+
+
+def print_aligned(rows: Sequence[Sequence[str]], names: int | None = None) -> None:
+    """Print rows in columns, the first `names` flush left (None: all), the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = list(zip(row, widths, strict=True))
+        shown = [cell.ljust(width) for cell, width in cells[:names]]
+        if names is not None:
+            shown += [cell.rjust(width) for cell, width in cells[names:]]
+        print("  ".join(shown).rstrip())
