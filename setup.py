@@ -22,6 +22,7 @@ setup(
         "pyarrow>=16",
         "fsspec>=2024.6",
         "ai-edge-litert>=1.3",
+        "tenacity>=9",
         "tqdm>=4.66",
     ],
     extras_require={

@@ -1,21 +1,29 @@
-"""What the user points at (folders, globs, URIs, manifests, truth files) as a list of pictures."""
+"""What the user points at (folders, globs, URIs, manifests, truth files) as pictures to read."""
 
 from __future__ import annotations
 
-import pickle
 import posixpath
 import unicodedata
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 from functools import partial
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
 from lpr_core.score import PlateTruth
-from pipelines.manifests import BOX_COLUMNS, BadRow, InputError, ManifestRow, parse_row, read_cells
+from pipelines.failures import Failure, Reason, Stage
+from pipelines.manifests import (
+    BOX_COLUMNS,
+    BadRow,
+    InputError,
+    ManifestRow,
+    check_cells,
+    parse_row,
+    read_cells,
+)
 from pipelines.uris import canonical_uri, is_relative, open_store, split_chain
 
 PICTURE_SUFFIXES = (
@@ -23,7 +31,16 @@ PICTURE_SUFFIXES = (
     *(".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 MANIFEST_SUFFIXES = (".txt", ".csv", ".jsonl", ".parquet")
-BLOCK_SIZE = 16
+MANIFEST_COLUMNS = ("uri",)
+
+
+class Kind(str, Enum):
+    """What an INPUT argument can be."""
+
+    PICTURE = "picture"
+    FOLDER = "folder"
+    GLOB = "glob"
+    MANIFEST = "manifest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,180 +54,259 @@ class ImageRef:
         labels: (name, value) pairs to slice metrics by.
         captured_at: when the picture was taken, as a manifest says it: naive; UTC if the manifest
             gave an offset.
-        problem: why this row of a manifest is no usable input (file, line and reason), or None.
+        version: the source's own mark of its content where the listing told it: see
+            `source_version`.
+        known: hashes that the content had when it was read before; where it still has one of them,
+            it is not read again.
+        problem: why this is no usable input (of a row of a manifest with file and line), or None.
     """
 
     uri: str
     truths: tuple[PlateTruth, ...] | None = None
     labels: tuple[tuple[str, str], ...] = ()
     captured_at: datetime | None = None
-    problem: str | None = None
+    version: str | None = None
+    known: tuple[str, ...] = ()
+    problem: Failure | None = None
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The pictures that the INPUT arguments came to.
+class Listing:
+    """Where pictures are still to be looked for.
 
     Attributes:
-        refs: one for each input.
-        ignored: how many other files were passed over.
-        truth_rows_unmatched: how many rows of the truth files belong to none of the inputs.
+        given: which of the INPUT arguments it comes from, counted from 0.
+        kind: what it is.
+        uri: canonical.
+        row_group: of a Parquet manifest, which of its parts; None: all of it.
     """
 
-    refs: list[ImageRef]
-    ignored: int
-    truth_rows_unmatched: int = 0
+    given: int
+    kind: Kind
+    uri: str
+    row_group: int | None = None
 
 
-@dataclass
-class _Found:
-    """Inputs while they are gathered: rows that share a URI become one input."""
-
-    refs: dict[str, ImageRef] = field(default_factory=dict)
-    bad_rows: list[ImageRef] = field(default_factory=list)
-    added: int = 0
-    ignored: int = 0
-
-    def add(self, ref: ImageRef) -> None:
-        self.added += 1
-        writable = ref.uri.encode("utf-8", "backslashreplace").decode()
-        if writable != ref.uri:
-            ref = ImageRef(writable, problem=f"{writable}: its name is not UTF-8")
-        if ref.problem is not None:
-            self.bad_rows.append(ref)
-        elif (known := self.refs.get(ref.uri)) is None:
-            self.refs[ref.uri] = ref
-        else:
-            self.refs[ref.uri] = _merge(known, ref)
-
-
-def expand_inputs(inputs: Sequence[str], truth_files: Sequence[str] = ()) -> Inputs:
-    """List the pictures behind the INPUT arguments, each URI once, in a stable order.
-
-    A folder, or a link to one, that stands where a picture should is an input too, which load
-    refuses: it must not vanish. Links to folders are not followed.
+def find_listings(inputs: Sequence[str]) -> list[Listing]:
+    """Look at the INPUT arguments, not into them: what the workers have to list.
 
     Args:
         inputs: folders (their pictures by extension, recursively), globs, manifests (by extension),
             or single pictures; local paths or anything fsspec opens.
-        truth_files: CSV files with the columns image, x, y, w, h, text and any labels. `image`
-            matches the end of a URI, whole path components at a time ("car1.jpg" and "us/car1.jpg"
-            both match ".../us/car1.jpg", the longer one first). Inputs that brought truths of
-            their own keep them. Equal rows are one.
 
     Raises:
-        InputError: an input that is missing, unreadable or empty; a manifest or truth file without
-            its columns.
+        InputError: an input that is missing, unreadable or (a local one) without any picture; a
+            manifest without its columns.
     """
-    found = _Found()
-    for given in inputs:
-        before = found.added
+    listings = []
+    for number, given in enumerate(inputs):
         try:
-            _expand(given, found)
+            listings += _listings_of(number, given)
         except InputError:
             raise
         except Exception as error:  # a store's driver raises what it likes
             raise InputError(f"{given}: {_reason(error)}") from error
-        if found.added == before:
-            raise InputError(f"{given}: there is no picture in it")
-    truths: dict[str, dict[ManifestRow, None]] = {}  # a dict for its order
-    for file in truth_files:
-        for row in _truth_rows(file):
-            truths.setdefault(row.key, {})[row] = None
-    matched = set()
-    refs = []
-    for ref in found.refs.values():
-        if key := _truth_key(ref.uri, truths):
-            matched.add(key)
-            ref = _with_truth(ref, list(truths[key]))
-        refs.append(ref)
-    unmatched = sum(len(rows) for key, rows in truths.items() if key not in matched)
-    return Inputs(refs + found.bad_rows, found.ignored, unmatched)
+    return listings
 
 
-def pack_refs(refs: Sequence[ImageRef]) -> list[bytes]:
-    """Refs as compressed blocks of up to BLOCK_SIZE, fewer where that would make under 64 blocks.
-
-    Beam's in-process runner keeps 2 to 8 KB for every element of a Reshuffle: as elements of their
-    own, inputs would cost more memory than everything else about them.
-    """
-    size = max(1, min(BLOCK_SIZE, len(refs) // 64))
-    return [
-        zlib.compress(pickle.dumps(refs[start : start + size]))
-        for start in range(0, len(refs), size)
-    ]
-
-
-def unpack_refs(block: bytes) -> list[ImageRef]:
-    """The refs of a block made by `pack_refs`."""
-    refs: list[ImageRef] = pickle.loads(zlib.decompress(block))
-    return refs
-
-
-def block_size(block: bytes) -> int:
-    """How many refs a block made by `pack_refs` holds."""
-    return len(unpack_refs(block))
-
-
-def _expand(given: str, found: _Found) -> None:
+def _listings_of(number: int, given: str) -> list[Listing]:
     uri = canonical_uri(given)
     fs, path = open_store(uri, skip_instance_cache=True)
-    # What may not be listed must stop the job: its pictures would vanish. As an option of `find`
-    # or `glob`, fsspec would forget it below the first folder.
-    fs.walk = partial(fs.walk, on_error="raise")
     if any(sign in path for sign in "*?[") and not fs.exists(path):
-        matches = fs.glob(path, detail=True)
-        if not matches:
-            raise InputError(f"{given}: nothing matches")
-        _add_listed(uri, fs, matches, found, all_files=True)
+        kind = Kind.GLOB
     elif fs.isdir(path):
-        listed = fs.find(path, withdirs=True, detail=True)
-        listed.pop(path.rstrip("/"), None)
-        _add_listed(uri, fs, listed, found, all_files=False)
+        kind = Kind.FOLDER
     elif not fs.exists(path):
         raise InputError(f"{given}: there is no such file or folder")
-    elif _suffix(path) in MANIFEST_SUFFIXES:
-        for ref in read_manifest(uri):
-            found.add(ref)
+    elif _suffix(path) not in MANIFEST_SUFFIXES:
+        kind = Kind.PICTURE
     else:
-        found.add(ImageRef(uri))
+        kind = Kind.MANIFEST
+        groups = check_cells(uri, _suffix(path), MANIFEST_COLUMNS)
+        if groups is not None:
+            return [Listing(number, kind, uri, group) for group in range(groups)]
+    listing = Listing(number, kind, uri)
+    # A bucket may take hours to list, and its last folder may hold the first picture.
+    if isinstance(fs, LocalFileSystem):
+        if kind is Kind.FOLDER:
+            fs.ls(path, detail=False)
+        if _is_empty(listing):
+            raise InputError(f"{given}: there is no picture in it")
+    return [listing]
 
 
-def _add_listed(
-    uri: str, fs: Any, listed: Mapping[str, Mapping[str, Any]], found: _Found, all_files: bool
-) -> None:
-    """Add what a folder or glob came to; files that are no pictures only if all are wanted."""
-    for name, info in sorted(listed.items()):
-        is_folder = info["type"] == "directory"
-        wanted = _is_picture(name) or (all_files and not is_folder)
+def _is_empty(listing: Listing) -> bool:
+    folders = [listing]
+    while folders:
+        found = look_into(folders.pop())
+        if next(iter(found.refs), None) is not None:
+            return False
+        folders += found.folders
+    return True
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a listing came to.
+
+    Attributes:
+        refs: its pictures; of a manifest, rows of one picture are not merged.
+        folders: what is still to be looked into.
+        ignored: how many other files were passed over.
+    """
+
+    refs: Iterable[ImageRef]
+    folders: Sequence[Listing] = ()
+    ignored: int = 0
+
+
+def look_into(listing: Listing) -> Found:
+    """List one level of it.
+
+    A folder, or a link to one, that stands where a picture should is a picture too, which load
+    refuses: it must not vanish. Links to folders are not followed. A folder that cannot be listed
+    is a ref with a `problem`.
+
+    Raises:
+        InputError: a manifest or glob that cannot be read.
+    """
+    if listing.kind is Kind.PICTURE:
+        return Found([_writable(ImageRef(listing.uri))])
+    if listing.kind is Kind.MANIFEST:
+        return Found(map(_writable, read_manifest(listing.uri, listing.row_group)))
+    fs, path = open_store(listing.uri, skip_instance_cache=True)
+    if listing.kind is Kind.FOLDER:
+        try:
+            listed = fs.ls(path, detail=True)
+        except Exception as error:  # a store's driver raises what it likes
+            message = f"{listing.uri}: the folder cannot be listed: {_reason(error)}"
+            problem = Failure(Stage.INPUT, Reason.NOT_LISTED, message)
+            return Found([_writable(ImageRef(listing.uri, problem=problem))])
+        # Object stores have entries of no bytes that stand for the folder itself.
+        entries = [entry for entry in listed if _same(entry["name"]) != _same(path)]
+    else:
+        # What may not be listed must stop the job: its pictures would vanish. As an option of
+        # `glob`, fsspec would forget it below the first folder.
+        fs.walk = partial(fs.walk, on_error="raise")
+        try:
+            entries = list(fs.glob(path, detail=True).values())
+        except Exception as error:
+            raise InputError(f"{listing.uri}: {_reason(error)}") from error
+        if not entries:
+            raise InputError(f"{listing.uri}: nothing matches")
+    return _sort_out(listing, fs, entries)
+
+
+def _sort_out(listing: Listing, fs: Any, entries: Sequence[Mapping[str, Any]]) -> Found:
+    """Pictures, folders and the rest; of a glob's matches all files are pictures."""
+    is_glob = listing.kind is Kind.GLOB
+    refs, folders, ignored = [], [], 0
+    for info in sorted(entries, key=lambda info: str(info["name"])):
+        name = info["name"]
+        is_folder = info["type"] == "directory" and not info.get("islink")
+        full = name if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(name)
+        uri = full + split_chain(listing.uri)[1]
+        wanted = _is_picture(name) or (is_glob and not is_folder)
         if wanted or (info.get("islink") and fs.isdir(name)):
-            full = name if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(name)
-            found.add(ImageRef(full + split_chain(uri)[1]))
-        elif all_files or not is_folder:
-            found.ignored += 1
+            refs.append(_writable(ImageRef(uri, version=source_version(info))))
+        elif is_glob or not is_folder:
+            ignored += 1
+        if is_folder and not is_glob:
+            folders.append(replace(listing, uri=uri))
+    return Found(refs, folders, ignored)
 
 
-def read_manifest(uri: str) -> Iterator[ImageRef]:
+def _same(path: str) -> str:
+    return path.strip("/")
+
+
+def _writable(ref: ImageRef) -> ImageRef:
+    """The ref, or one with a problem where its name is none that a table can hold."""
+    name = ref.uri.encode("utf-8", "backslashreplace").decode()
+    if name == ref.uri:
+        return ref
+    message = f"{name}: its name is not UTF-8"
+    return ImageRef(name, problem=Failure(Stage.INPUT, Reason.BAD_ROW, message))
+
+
+def source_version(info: Mapping[str, Any]) -> str | None:
+    """A source's own mark of its content, from what fsspec tells about a file."""
+    for key in ("etag", "ETag", "generation"):
+        if info.get(key):
+            return f"{key.lower()}:{info[key]}"
+    for key in ("mtime", "LastModified", "last_modified", "updated", "date_time", "created"):
+        if info.get(key):
+            return f"size:{info.get('size')},mtime:{info[key]}"
+    return None
+
+
+def read_manifest(uri: str, row_group: int | None = None) -> Iterator[ImageRef]:
     """One ref a row of a `.txt` (a URI a line), `.csv`, `.jsonl` or `.parquet` manifest.
 
     Columns: `uri` (relative ones are relative to the manifest) and optionally `text`, `x`, `y`,
     `w`, `h`, `captured_at` (ISO 8601); all others are labels. A row whose text and box are blank is
     a picture without a plate if the box columns are there; nothing is known about it otherwise. A
-    bad row becomes a ref with a `problem`. A row of a text file is a line.
+    bad row becomes a ref with a `problem`. A row of a text file is a line. Of a Parquet manifest
+    one part can be read alone.
 
     Raises:
         InputError: there is no `uri` column, or the file is not what its extension says.
     """
     head, outer = split_chain(uri)
     folder = head.rpartition("/")[0]
-    for where, cells in read_cells(uri, _suffix(head), required=("uri",)):
+    for where, cells in read_cells(uri, _suffix(head), MANIFEST_COLUMNS, row_group):
         try:
             row = parse_row(cells, "uri")
         except BadRow as error:
-            yield ImageRef(where, problem=f"{where}: {error}")
+            problem = Failure(Stage.INPUT, Reason.BAD_ROW, f"{where}: {error}")
+            yield ImageRef(where, problem=problem)
             continue
         target = f"{folder}/{row.key}{outer}" if is_relative(row.key) else row.key
         yield ImageRef(canonical_uri(target), _truths([row]), row.labels, row.captured_at)
+
+
+class TruthFiles:
+    """The known plates of truth files.
+
+    `image` matches the end of a URI, whole path components at a time ("car1.jpg" and "us/car1.jpg"
+    both match ".../us/car1.jpg", the longer one first). Equal rows are one.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        """Read CSV files with the columns image, x, y, w, h, text and any labels.
+
+        Raises:
+            InputError: a file that is missing, without its columns, or with a bad row.
+        """
+        self._rows: dict[str, dict[ManifestRow, None]] = {}  # a dict for its order
+        for file in files:
+            for row in _truth_rows(file):
+                self._rows.setdefault(row.key, {})[row] = None
+
+    def key(self, ref: ImageRef) -> str | None:
+        """The longest end of a ref's path that there are rows for."""
+        path = _normal_path(split_chain(ref.uri)[0])
+        while path and path not in self._rows:
+            path = path.partition("/")[2]
+        return path or None
+
+    def rows(self, key: str) -> int:
+        """How many rows there are for it."""
+        return len(self._rows[key])
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self._rows.values()))
+
+    def known(self, ref: ImageRef, key: str) -> ImageRef:
+        """The ref with the truths and labels of a key; truths of its own it keeps."""
+        if ref.truths is not None:
+            return ref
+        rows = list(self._rows[key])
+        known = replace(ref, truths=_truths(rows))
+        for row in rows:
+            known = merge(known, ImageRef(ref.uri, None, row.labels, row.captured_at))
+        return known
 
 
 def _truth_rows(file: str) -> Iterator[ManifestRow]:
@@ -239,24 +335,7 @@ def _normal_path(path: str) -> str:
     return unicodedata.normalize("NFC", posixpath.normpath(path))
 
 
-def _truth_key(uri: str, truths: Mapping[str, object]) -> str | None:
-    """The longest end of a URI's path that is a key of the truths."""
-    path = _normal_path(split_chain(uri)[0])
-    while path and path not in truths:
-        path = path.partition("/")[2]
-    return path or None
-
-
-def _with_truth(ref: ImageRef, rows: Sequence[ManifestRow]) -> ImageRef:
-    if ref.truths is not None:
-        return ref
-    known = replace(ref, truths=_truths(rows))
-    for row in rows:
-        known = _merge(known, ImageRef(ref.uri, None, row.labels, row.captured_at))
-    return known
-
-
-def _merge(known: ImageRef, more: ImageRef) -> ImageRef:
+def merge(known: ImageRef, more: ImageRef) -> ImageRef:
     """Two rows of one picture as one: truths one after the other, differing labels as "a|b"."""
     labels = dict(known.labels)
     for name, value in more.labels:
@@ -270,6 +349,7 @@ def _merge(known: ImageRef, more: ImageRef) -> ImageRef:
         truths=truths,
         labels=tuple(labels.items()),
         captured_at=known.captured_at or more.captured_at,
+        version=known.version or more.version,
     )
 
 

@@ -53,8 +53,34 @@ class ManifestRow:
     captured_at: datetime | None
 
 
-def read_cells(uri: str, suffix: str, required: Sequence[str]) -> Iterator[tuple[str, Cells]]:
+def check_cells(uri: str, suffix: str, required: Sequence[str]) -> int | None:
+    """Check a table's columns; how many parts it has that can be read alone, if it is Parquet.
+
+    Raises:
+        InputError: as `read_cells`; there is no row in it.
+    """
+    if suffix == ".parquet":
+        fs, path = open_store(uri)
+        with fs.open(path, "rb") as file:
+            table = _open_parquet(uri, file, required)
+            if table.metadata.num_rows == 0:
+                raise InputError(f"{uri}: there is no row in it")
+            return int(table.num_row_groups)
+    if next(read_cells(uri, suffix, required), None) is None:
+        raise InputError(f"{uri}: there is no row in it")
+    return None
+
+
+def read_cells(
+    uri: str, suffix: str, required: Sequence[str], row_group: int | None = None
+) -> Iterator[tuple[str, Cells]]:
     """(where, cells by column) of every row; `where` is "file:line".
+
+    Args:
+        uri: of the table.
+        suffix: what it is.
+        required: columns.
+        row_group: of a Parquet file, which of its parts to read; None: all.
 
     Raises:
         InputError: a required column is missing, or the file is not what its suffix says.
@@ -62,7 +88,7 @@ def read_cells(uri: str, suffix: str, required: Sequence[str]) -> Iterator[tuple
     fs, path = open_store(uri)
     with fs.open(path, "rb") as file:
         if suffix == ".parquet":
-            rows = _parquet_rows(uri, file, required)
+            rows = _parquet_rows(uri, file, required, row_group)
         else:
             lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
             if suffix == ".jsonl":
@@ -114,14 +140,22 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Cells]]:
         yield number, cells if isinstance(cells, dict) else BadRow("the row is no JSON object")
 
 
-def _parquet_rows(uri: str, file: Any, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:
+def _open_parquet(uri: str, file: Any, required: Sequence[str]) -> pq.ParquetFile:
     try:
         table = pq.ParquetFile(file)
     except pa.ArrowException as error:
         raise InputError(f"{uri}: not a Parquet file ({error})") from error
     _require(uri, table.schema_arrow.names, required)
-    number = 0
-    for batch in table.iter_batches():
+    return table
+
+
+def _parquet_rows(
+    uri: str, file: Any, required: Sequence[str], row_group: int | None
+) -> Iterator[tuple[int, Cells]]:
+    table = _open_parquet(uri, file, required)
+    chosen = list(range(table.num_row_groups)) if row_group is None else [row_group]
+    number = sum(table.metadata.row_group(before).num_rows for before in range(row_group or 0))
+    for batch in table.iter_batches(row_groups=chosen):
         batch = batch.cast(pa.schema(map(_python_field, batch.schema)), safe=False)
         for row in range(batch.num_rows):
             number += 1

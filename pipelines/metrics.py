@@ -13,7 +13,7 @@ its plates. Pictures about whose plates nothing is known count nowhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -29,8 +29,7 @@ from lpr_core.score import (
     normalise_text,
     wilson_interval,
 )
-from pipelines.inputs import ImageRef
-from pipelines.stages import PictureResult
+from pipelines.pictures import PictureResult
 
 Counts: TypeAlias = Counter[tuple[str, ...]]
 
@@ -232,33 +231,22 @@ def confusions(counts: Counts) -> list[tuple[str | None, str | None, int]]:
     ]
 
 
-def labels_not_sliced(refs: Iterable[ImageRef]) -> tuple[str, ...]:
-    """The labels that take more than MAX_LABEL_VALUES values, by name."""
-    values: dict[str, set[str]] = {}
-    for ref in refs:
-        for name, value in ref.labels if ref.truths is not None else ():
-            known = values.setdefault(name, set())
-            if len(known) <= MAX_LABEL_VALUES:
-                known.add(value)
-    return tuple(sorted(name for name in values if len(values[name]) > MAX_LABEL_VALUES))
-
-
-def count_slices(
-    result: PictureResult, not_sliced: Container[str] = ()
-) -> Iterator[tuple[str, Counts]]:
-    """A picture's counts under each slice it belongs to; nothing if its plates are not known."""
+def count_slices(result: PictureResult) -> Iterator[tuple[str, tuple[str, Counts]]]:
+    """A picture's counts as (label, (value, counts)), and under ALL; nothing if its plates are not
+    known."""
     ref = result.facts.ref
     if ref.truths is None:
         return
     counts = count_picture(ref.truths, result.reads)
-    yield ALL, counts
+    yield ALL, (ALL, counts)
     for name, value in ref.labels:
-        if name not in not_sliced:
-            yield f"{name}={value}", counts
+        yield f"{name}=", (f"{name}={value}", counts)
 
 
 def count_outcome(result: PictureResult) -> Counts:
     """What a result adds to the run record's counts."""
+    if result.unchanged:
+        return Counter({("unchanged",): 1})
     counts: Counts = Counter({("images", result.status.value): 1})
     if result.failure is not None:
         counts["failures", f"{result.failure.stage.value}/{result.failure.reason.value}"] += 1
@@ -290,3 +278,38 @@ class AddCounts(beam.CombineFn):
     def extract_output(self, accumulator: Counts) -> Counts:
         """The counts as they are."""
         return accumulator
+
+
+Slices: TypeAlias = "dict[str, Counts] | None"
+"""Counts by slice; None once there are more than MAX_LABEL_VALUES."""
+
+
+class AddSlices(beam.CombineFn):
+    """Adds the counts of a label's slices, and gives up where it takes too many values."""
+
+    def create_accumulator(self) -> Slices:
+        """Nothing counted."""
+        return {}
+
+    def add_input(self, accumulator: Slices, element: tuple[str, Counts]) -> Slices:
+        """One picture more."""
+        return _added(accumulator, [element])
+
+    def merge_accumulators(self, accumulators: Iterable[Slices]) -> Slices:
+        """Slices of several bundles as one."""
+        merged: Slices = {}
+        for accumulator in accumulators:
+            merged = None if accumulator is None else _added(merged, accumulator.items())
+        return merged
+
+    def extract_output(self, accumulator: Slices) -> Slices:
+        """The slices as they are."""
+        return accumulator
+
+
+def _added(slices: Slices, more: Iterable[tuple[str, Counts]]) -> Slices:
+    if slices is None:
+        return None
+    for name, counts in more:
+        slices.setdefault(name, Counter()).update(counts)
+    return slices if len(slices) <= MAX_LABEL_VALUES else None

@@ -1,8 +1,8 @@
 """How far a local job is, seen from outside the pipeline, whose `run` blocks until the end.
 
-Workers append a byte a picture to a file that the environment names; the launcher watches it grow.
-Threads and processes of one machine can do that alike, and where the variable is not set, as on a
-cluster, nothing is written.
+Workers append a byte a picture to files in a folder that the environment names, one file for those
+to be read and one for those done; the launcher watches them grow. Threads and processes of one
+machine can do that alike, and where the variable is not set, as on a cluster, nothing is written.
 """
 
 from __future__ import annotations
@@ -22,31 +22,54 @@ VARIABLE = "PLATEBEAM_PROGRESS"
 POLL_SECONDS = 0.2
 LINE_SECONDS = 10.0
 
+DUE, DONE = "due", "done"
+
+MANY = 100_000
+"""From where a job on one machine alone is probably a mistake."""
+
 T = TypeVar("T")
 
 
 def tick(element: T) -> T:
     """Hand an element on and tell the launcher, if it listens."""
-    path = os.environ.get(VARIABLE)
-    if path:
-        # O_APPEND keeps the bytes of several processes apart.
-        with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
-            file.write(b".")
+    _count(DONE, 1)
     return element
 
 
-@contextlib.contextmanager
-def progress(total: int, stream: IO[str] | None = None) -> Iterator[None]:
-    """Show how many of `total` pictures are done while the body runs.
+def announce(pictures: int) -> None:
+    """Tell the launcher, if it listens, that so many pictures more are to be read."""
+    _count(DUE, pictures)
 
-    A bar with rate and remaining time on a terminal, a plain line every ten seconds elsewhere.
+
+def _count(name: str, pictures: int) -> None:
+    folder = os.environ.get(VARIABLE)
+    if folder:
+        # O_APPEND keeps the bytes of several processes apart.
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
+            file.write(b"." * pictures)
+
+
+def _counted(folder: str, name: str) -> int:
+    try:
+        return os.path.getsize(os.path.join(folder, name))
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def progress(stream: IO[str] | None = None) -> Iterator[None]:
+    """Show how many pictures are done of those known while the body runs.
+
+    A bar with rate and remaining time on a terminal, a plain line every ten seconds elsewhere, and
+    a hint where there are MANY.
     """
     stream = stream or sys.stderr
     done = threading.Event()
-    with tempfile.NamedTemporaryFile(prefix="platebeam-") as file:
+    with tempfile.TemporaryDirectory(prefix="platebeam-") as folder:
         watch = _bar if stream.isatty() else _lines
-        watcher = threading.Thread(target=watch, args=(file.name, total, stream, done), daemon=True)
-        os.environ[VARIABLE] = file.name
+        watcher = threading.Thread(target=watch, args=(folder, stream, done), daemon=True)
+        os.environ[VARIABLE] = folder
         watcher.start()
         try:
             yield
@@ -78,21 +101,28 @@ def worker_chatter_kept() -> Iterator[IO[str]]:
             os.dup2(shown.fileno(), number)
 
 
-def _bar(path: str, total: int, stream: IO[str], done: threading.Event) -> None:
-    with tqdm(total=total, unit="picture", file=stream, dynamic_ncols=True) as bar:
-        finished = False
+def _bar(folder: str, stream: IO[str], done: threading.Event) -> None:
+    with tqdm(total=0, unit="picture", file=stream, dynamic_ncols=True) as bar:
+        total, finished = 0, False
         while not finished:
             finished = done.wait(POLL_SECONDS)
-            bar.update(os.path.getsize(path) - bar.n)
+            before, total = total, _counted(folder, DUE)
+            bar.total = total
+            if before <= MANY < total:
+                bar.write(_hint(total), file=stream)
+            bar.update(_counted(folder, DONE) - bar.n)
 
 
-def _lines(path: str, total: int, stream: IO[str], done: threading.Event) -> None:
+def _lines(folder: str, stream: IO[str], done: threading.Event) -> None:
     start = time.monotonic()
-    finished = False
+    total, finished = 0, False
     while not finished:
         finished = done.wait(LINE_SECONDS)
+        before, total = total, _counted(folder, DUE)
+        if before <= MANY < total:
+            print(_hint(total), file=stream)
         line = tqdm.format_meter(
-            os.path.getsize(path),
+            _counted(folder, DONE),
             total,
             time.monotonic() - start,
             unit=" pictures",
@@ -100,3 +130,10 @@ def _lines(path: str, total: int, stream: IO[str], done: threading.Event) -> Non
             "{remaining} left",
         )
         print(line, file=stream, flush=True)
+
+
+def _hint(total: int) -> str:
+    return (
+        f"more than {MANY:,} inputs ({total:,} so far) on this machine alone: "
+        "--runner=FlinkRunner or --runner=DataflowRunner spread them over many"
+    )

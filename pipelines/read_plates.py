@@ -28,26 +28,24 @@ from lpr_core.decode import DecodeLimits
 from lpr_core.networks import BACKENDS
 from lpr_core.plate_reader import DETECTORS, READERS, PlateReader, ReaderConfig
 from pipelines.cli import code_version
-from pipelines.inputs import Inputs, block_size, expand_inputs, pack_refs
-from pipelines.metrics import (
-    MAX_LABEL_VALUES,
-    AddCounts,
-    count_outcome,
-    count_slices,
-    labels_not_sliced,
-)
+from pipelines.gather import GatherInputs, unpack
+from pipelines.inputs import Listing, TruthFiles, find_listings
+from pipelines.metrics import AddCounts, AddSlices, count_outcome, count_slices
+from pipelines.pictures import named
 from pipelines.progress import progress, tick, worker_chatter_kept
+from pipelines.resume import Resume, earlier_files
 from pipelines.run_record import (
     CommitRun,
     RunPlan,
     RunState,
     read_record,
+    read_records,
     record_path,
     redact,
     utc_now,
 )
 from pipelines.shared_reader import SharedReader, load_bundle
-from pipelines.stages import ReadPictures, name_pictures
+from pipelines.stages import Limits, ReadPictures
 from pipelines.summary import print_reads, print_summary
 from pipelines.tables import (
     Run,
@@ -63,9 +61,6 @@ from pipelines.uris import canonical_uri, open_store
 
 LOCAL_RUNNERS = ("direct", "fnapi")
 """In small letters and without the "runner" at the end, as Beam compares names."""
-
-MANY_INPUTS = 100_000
-"""From where a job on one machine alone is probably a mistake."""
 
 
 class OptionError(ValueError):
@@ -156,6 +151,30 @@ def make_parser() -> argparse.ArgumentParser:
         help="largest picture to decode (default: %(default)s)",
     )
     parser.add_argument(
+        "--load-attempts",
+        type=_at_least_one,
+        default=Limits.load_attempts,
+        metavar="N",
+        help="how often a picture is asked for if a store fails for the moment "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image-timeout",
+        type=_seconds,
+        default=Limits.timeout,
+        metavar="SECONDS",
+        help="a picture that takes longer has failed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resume",
+        choices=[kind.value for kind in Resume],
+        nargs="?",
+        const=Resume.VERSION.value,
+        help="leave out what committed runs of FOLDER have read with these models and options: by "
+        "the source's version, which a listing tells, or by content, which is fetched "
+        "(default where the option stands alone: version)",
+    )
+    parser.add_argument(
         "--keep-crops", action="store_true", help="keep each plate's crop in the plates table"
     )
     parser.add_argument(
@@ -187,6 +206,13 @@ def _at_least_one(text: str) -> int:
     return value
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+    return value
+
+
 def _layouts(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     try:
@@ -207,10 +233,12 @@ class Job:
     """A job whose options are known to be good."""
 
     arguments: argparse.Namespace
-    inputs: Inputs
+    listings: list[Listing]
+    truths: TruthFiles
+    earlier: list[str]
     plan: RunPlan
     reader: SharedReader
-    limits: DecodeLimits
+    limits: Limits
     pipeline: beam.Pipeline
     is_local: bool
 
@@ -231,18 +259,18 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
     )
     run = Run(run_id, canonical_uri(arguments.output), bundle.sha256, reader.config.sha256)
     try:
-        limits = DecodeLimits(arguments.max_bytes, arguments.max_pixels)
-        inputs = expand_inputs(arguments.inputs, arguments.truth)
+        decode_limits = DecodeLimits(arguments.max_bytes, arguments.max_pixels)
+        listings = find_listings(arguments.inputs)
+        truths = TruthFiles(arguments.truth)
     except ValueError as error:
         raise OptionError(str(error)) from error
-    _check_output(run)
+    limits = Limits(decode_limits, arguments.load_attempts, arguments.image_timeout)
+    earlier = _check_output(run, arguments)
     beam_options = pipeline.options.get_all_options(drop_default=True, retain_unknown_options=True)
     plan = RunPlan(
         run=run,
         started_at=utc_now(),
-        ignored_files=inputs.ignored,
-        truth_rows_unmatched=inputs.truth_rows_unmatched,
-        labels_not_sliced=labels_not_sliced(inputs.refs),
+        truth_rows=len(truths),
         max_failure_rate=arguments.max_failure_rate,
         bundle={
             "name": bundle.manifest.get("name"),
@@ -254,7 +282,7 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         code_version=code_version(),
     )
     shared = SharedReader(folder, bundle.sha256, reader.config)
-    return Job(arguments, inputs, plan, shared, limits, pipeline, is_local)
+    return Job(arguments, listings, truths, earlier, plan, shared, limits, pipeline, is_local)
 
 
 def _make_pipeline(
@@ -318,7 +346,8 @@ def _load_reader(arguments: argparse.Namespace, folder: str | None) -> tuple[Bun
     return bundle, reader
 
 
-def _check_output(run: Run) -> None:
+def _check_output(run: Run, arguments: argparse.Namespace) -> list[str]:
+    """Whether it can be written to; with --resume, the files of earlier runs to look into."""
     try:
         fs, path = open_store(record_path(run.output, run.run_id))
         if fs.exists(path):
@@ -326,6 +355,10 @@ def _check_output(run: Run) -> None:
         fs.makedirs(fs._parent(path), exist_ok=True)
         fs.pipe_file(f"{path}.tmp", b"")
         fs.rm_file(f"{path}.tmp")
+        if arguments.resume is None:
+            return []
+        records, options = read_records(run.output), vars(arguments)
+        return earlier_files(records, run.output, run.bundle_sha256, run.config_sha256, options)
     except OptionError:
         raise
     except Exception as error:  # a store's driver raises what it likes
@@ -334,35 +367,38 @@ def _check_output(run: Run) -> None:
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
-    """Lay the graph; its only reshuffle stands before load, where an element is a few URIs."""
-    run = job.plan.run
-    blocks = pipeline | "ListInputs" >> beam.Create(pack_refs(job.inputs.refs), reshuffle=False)
-    inputs = (
-        blocks | "SizeOfBlocks" >> beam.Map(block_size) | "CountInputs" >> beam.CombineGlobally(sum)
+    """Lay the graph; it shuffles URIs and what is said of them, never pictures."""
+    run, arguments = job.plan.run, job.arguments
+    blocks, inputs = (
+        pipeline
+        | "Inputs" >> beam.Create(job.listings)
+        | "GatherInputs"
+        >> GatherInputs(job.truths, Resume(arguments.resume or Resume.VERSION), job.earlier)
     )
-    results = (
+    every = (
         blocks
-        | "Spread" >> beam.Reshuffle()
-        | "NamePictures" >> beam.FlatMap(name_pictures)
-        | "ReadPictures" >> ReadPictures(job.reader, job.limits, job.arguments.keep_crops)
+        | "Unpack" >> beam.FlatMap(unpack)
+        | "NamePictures" >> beam.Map(named)
+        | "ReadPictures" >> ReadPictures(job.reader, job.limits, arguments.keep_crops)
         | "Tick" >> beam.Map(tick)
     )
     counts = (
-        results
+        every
         | "CountOutcome" >> beam.Map(count_outcome)
         | "AddOutcomes" >> beam.CombineGlobally(AddCounts())
     )
+    results = every | "Changed" >> beam.Filter(lambda result: not result.unchanged)
     slices = (
         results
-        | "CountSlices" >> beam.FlatMap(count_slices, job.plan.labels_not_sliced)
-        | "AddSlices" >> beam.CombinePerKey(AddCounts())
+        | "CountSlices" >> beam.FlatMap(count_slices)
+        | "AddSlices" >> beam.CombinePerKey(AddSlices())
     )
     files = (
         results | "WriteImages" >> beam.ParDo(WriteTable("images", image_rows, run)),
         results | "WritePlates" >> beam.ParDo(WriteTable("plates", plate_rows, run)),
         results | "WriteTruths" >> beam.ParDo(WriteTable("truths", truth_rows, run)),
     ) | "Files" >> beam.Flatten()
-    parts, shards = files, job.arguments.shards
+    parts, shards = files, arguments.shards
     if shards is not None:
         files = (
             parts
@@ -411,11 +447,8 @@ def _run(
     progress_to: IO[str] | None = None,
 ) -> dict[str, Any] | None:
     pipeline = test_pipeline or job.pipeline
-    total = len(job.inputs.refs)
     build(pipeline, job)
-    if job.is_local:
-        job.inputs.refs.clear()  # the graph has them; 10,000 are a few megabytes
-    with progress(total, progress_to) if job.is_local else contextlib.nullcontext():
+    with progress(progress_to) if job.is_local else contextlib.nullcontext():
         state = pipeline.run().wait_until_finish()
     # A Dataflow dry run has no job, whose state is unknown.
     if state not in (PipelineState.DONE, PipelineState.UNKNOWN):
@@ -441,18 +474,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"platebeam read: {error}", file=sys.stderr)
         return 2
     output = job.plan.run.output
-    if job.plan.labels_not_sliced:
-        labels = ", ".join(job.plan.labels_not_sliced)
-        print(
-            f"platebeam read: no metrics by {labels}: more than {MAX_LABEL_VALUES} values",
-            file=sys.stderr,
-        )
-    if job.is_local and len(job.inputs.refs) > MANY_INPUTS:
-        print(
-            f"platebeam read: {len(job.inputs.refs):,} inputs on this machine alone: "
-            "--runner=FlinkRunner or --runner=DataflowRunner spread them over many",
-            file=sys.stderr,
-        )
     try:
         with worker_chatter_kept() if job.is_local else contextlib.nullcontext() as stderr:
             record = _run(job, progress_to=stderr)

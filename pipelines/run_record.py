@@ -11,6 +11,7 @@ import contextlib
 import json
 import platform
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -23,14 +24,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.metrics import ALL, Counts, confusions, figures
+from pipelines.metrics import ALL, Counts, Slices, confusions, figures
+from pipelines.pictures import ImageStatus
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
-from pipelines.stages import ImageStatus
 from pipelines.tables import DataFile, Run, write_table
 from pipelines.uris import open_store
 
 FORMAT = "platebeam-run"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LIBRARIES = (
     "ai-edge-litert",
     "apache-beam",
@@ -64,9 +65,7 @@ class RunPlan:
     Attributes:
         run: the run.
         started_at: UTC, ISO 8601.
-        ignored_files: files of the inputs' folders that are no pictures.
-        truth_rows_unmatched: rows of the truth files that belong to no input.
-        labels_not_sliced: labels of too many values for metrics by each.
+        truth_rows: rows of the truth files.
         max_failure_rate: share of failed inputs above which the run is over its limit.
         bundle, config: what read the plates.
         options: the job's options, secrets removed.
@@ -75,9 +74,7 @@ class RunPlan:
 
     run: Run
     started_at: str
-    ignored_files: int
-    truth_rows_unmatched: int
-    labels_not_sliced: Sequence[str]
+    truth_rows: int
     max_failure_rate: float
     bundle: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -142,7 +139,7 @@ def redact(value: Any, name: str = "") -> Any:
 
 
 def check_accounts(inputs: int, counts: Counts, files: Sequence[DataFile]) -> None:
-    """Every input has one outcome and one row; every plate and truth has its row.
+    """Every input to read has one outcome and one row; every plate and truth has its row.
 
     Raises:
         AccountingError: something was lost or counted twice.
@@ -179,21 +176,36 @@ class CommitRun(beam.DoFn):
     def process(
         self,
         _: Any,
-        inputs: int,
+        inputs: Counts,
         counts: Counts,
-        slices: Iterable[tuple[str, Counts]],
+        slices: Iterable[tuple[str, Slices]],
         files: Iterable[DataFile],
     ) -> Iterator[dict[str, Any]]:
-        """Yield the record that was written."""
+        """Yield the record that was written.
+
+        Args:
+            inputs: what was counted while they were gathered: see `GatherFn`.
+            counts: of the outcomes.
+            slices: by label.
+            files: of the tables.
+        """
         run = self._plan.run
         listed = sorted(files, key=lambda file: (file.table, file.path))
-        check_accounts(inputs, counts, listed)
-        by_slice = dict(slices)
+        if not inputs["inputs",]:
+            raise AccountingError("there is no picture in any INPUT, nothing is committed")
+        counts = inputs + counts
+        check_accounts(counts["inputs",] - counts["unchanged",], counts, listed)
+        by_label = dict(slices)
+        by_slice: dict[str, Counts] = {}
+        for label in sorted(by_label):
+            for name, counted in (by_label[label] or {}).items():
+                by_slice.setdefault(name, Counter()).update(counted)
+        not_sliced = [label.removesuffix("=") for label in by_label if by_label[label] is None]
         listed.append(write_table("metrics", _metric_rows(run, by_slice), run))
         listed.append(write_table("confusions", _confusion_rows(run, by_slice), run))
         for table in SCHEMAS.keys() - {file.table for file in listed}:
             listed.append(write_table(table, [], run))  # a table without rows still has columns
-        record = make_record(self._plan, inputs, counts, listed)
+        record = make_record(self._plan, counts, sorted(not_sliced), listed)
         write_record(record, run.output)
         yield record
 
@@ -214,11 +226,13 @@ def _confusion_rows(run: Run, slices: Mapping[str, Counts]) -> list[dict[str, An
 
 
 def make_record(
-    plan: RunPlan, inputs: int, counts: Counts, files: Sequence[DataFile]
+    plan: RunPlan, counts: Counts, not_sliced: Sequence[str], files: Sequence[DataFile]
 ) -> dict[str, Any]:
     """The record as it is written, JSON-able."""
+    inputs, unchanged = counts["inputs",], counts["unchanged",]
     failed = counts["images", ImageStatus.FAILED.value]
-    over = failed > plan.max_failure_rate * inputs
+    over = failed > plan.max_failure_rate * (inputs - unchanged)
+    matched = sum(int(key[2]) for key in counts if key[0] == "truth")
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -229,15 +243,16 @@ def make_record(
         "finished_at": utc_now(),
         "counts": {
             "inputs": inputs,
+            "unchanged": unchanged,
             **{status.value: counts["images", status.value] for status in ImageStatus},
             "failures": {key[1]: n for key, n in sorted(counts.items()) if key[0] == "failures"},
             "plates_found": counts["plates", "found"],
             "plates_read": counts["plates", "read"],
             "truths": counts["truths", "known"],
-            "ignored_files": plan.ignored_files,
-            "truth_rows_unmatched": plan.truth_rows_unmatched,
+            "ignored_files": counts["ignored",],
+            "truth_rows_unmatched": plan.truth_rows - matched,
         },
-        "labels_not_sliced": list(plan.labels_not_sliced),
+        "labels_not_sliced": list(not_sliced),
         "files": [asdict(file) for file in files],
         "bundle": plan.bundle,
         "config": plan.config,

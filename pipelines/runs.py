@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from pipelines.pictures import ImageStatus
 from pipelines.run_record import read_records
 from pipelines.schemas import SCHEMAS
-from pipelines.stages import ImageStatus
 from pipelines.summary import print_aligned
 from pipelines.uris import canonical_uri, open_store
 
-COLUMNS = ("run", "state", "finished", "inputs", *(s.value for s in ImageStatus), "plates read")
+COUNTS = ("inputs", "unchanged", *(status.value for status in ImageStatus), "plates_read")
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def print_runs(records: Sequence[dict[str, Any]], left: Sequence[LeftFile]) -> None:
     """Print a line a run, the earliest first, then one for each that left files uncommitted."""
-    rows = [COLUMNS]
+    rows = [("run", "state", "finished", *COUNTS)]
     for record in records:
         counts = record["counts"]
-        numbers = (counts["inputs"], *(counts[s.value] for s in ImageStatus), counts["plates_read"])
+        numbers = (counts[name] for name in COUNTS)
         rows.append((record["run_id"], record["state"], record["finished_at"], *map(str, numbers)))
     print_aligned(rows, names=3)
     by_run: dict[str, list[LeftFile]] = defaultdict(list)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from pipelines.stages import TIMED_STAGES
+from pipelines.failures import TIMED_STAGES
 
 SCHEMA_VERSION = "2"
 

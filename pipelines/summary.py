@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipelines.metrics import ALL
+from pipelines.metrics import ALL, MAX_LABEL_VALUES
+from pipelines.pictures import ImageStatus
 from pipelines.run_record import read_table
-from pipelines.stages import ImageStatus
 from pipelines.uris import split_chain
 
 METRICS = (
@@ -28,11 +28,20 @@ def print_summary(record: dict[str, Any], output: str, seconds: float) -> None:
     """Print what became of the inputs, how right the reads are, and where the tables lie."""
     counts = record["counts"]
     outcomes = ", ".join(f"{counts[status.value]} {status.value}" for status in ImageStatus)
-    print(f"{counts['inputs']} pictures: {outcomes}")
+    if counts["unchanged"] == counts["inputs"]:
+        print(
+            f"{counts['inputs']} pictures: nothing has changed since they were read, no row written"
+        )
+    else:
+        again = f"{counts['unchanged']} unchanged, " if counts["unchanged"] else ""
+        print(f"{counts['inputs']} pictures: {again}{outcomes}")
     if counts["ignored_files"]:
         print(f"{counts['ignored_files']} other files ignored")
     if counts["truth_rows_unmatched"]:
         print(f"{counts['truth_rows_unmatched']} truth rows match no input")
+    if record["labels_not_sliced"]:
+        labels = ", ".join(record["labels_not_sliced"])
+        print(f"no metrics by {labels}: more than {MAX_LABEL_VALUES} values")
     for kind, number in counts["failures"].items():
         print(f"  failed {kind}: {number}")
     print(f"{counts['plates_found']} plates found, {counts['plates_read']} read")

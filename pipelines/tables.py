@@ -19,9 +19,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from lpr_core.geometry import Box
 from lpr_core.plate_reader import PlateRead
+from pipelines.failures import TIMED_STAGES
 from pipelines.metrics import judge
+from pipelines.pictures import PictureResult
 from pipelines.schemas import SCHEMAS
-from pipelines.stages import TIMED_STAGES, PictureResult
 from pipelines.uris import open_store
 
 ROW_GROUP_BYTES = 2**20

@@ -13,22 +13,15 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from lpr_core.decode import DecodeLimits, DecodeReason
+from lpr_core.decode import DecodeReason
 from lpr_core.plate_reader import ReaderConfig
 from pipelines import stages
-from pipelines.inputs import ImageRef
+from pipelines.failures import FAILURES, Failure, Reason, Stage
+from pipelines.inputs import ImageRef, source_version
+from pipelines.load import fetch_picture
+from pipelines.pictures import LoadedPicture, Picture, PictureFacts, PictureResult, named
 from pipelines.shared_reader import SharedReader, load_bundle
-from pipelines.stages import (
-    FAILURES,
-    Failure,
-    NamedPicture,
-    PictureFacts,
-    PictureResult,
-    Reason,
-    Stage,
-    StageFn,
-    source_version,
-)
+from pipelines.stages import Limits, StageFn
 
 from .conftest import Tables
 
@@ -111,33 +104,32 @@ def test_a_picture_one_may_not_read(street: Path, tmp_path: Path) -> None:
             folder.chmod(folder.stat().st_mode | 0o055)
     script = (
         "import os, sys\n"
-        "from lpr_core.decode import DecodeLimits\n"
         "from pipelines.inputs import ImageRef\n"
-        "from pipelines.stages import *\n"
+        "from pipelines.load import fetch_picture\n"
+        "from pipelines.pictures import named\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        "picture = NamedPicture(PictureFacts(ImageRef(sys.argv[1])))\n"
-        "try: load(picture, Tools(None, DecodeLimits(), False))\n"
-        "except StageError as error: print(error.failure.reason.value, error.failure.message)\n"
+        "done, retries = fetch_picture(named(ImageRef(sys.argv[1])), 10**6, 4, 60)\n"
+        "print(retries, done.failure.reason.value, done.failure.message)\n"
     )
     command = [sys.executable, "-c", script, closed]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"permission_denied {closed}: reading it is not permitted"
+    assert done.stdout.strip() == f"0 permission_denied {closed}: reading it is not permitted"
 
 
-def stage_fn(stage: Stage, work: Callable[..., stages.Picture]) -> StageFn:
+def stage_fn(stage: Stage, work: Callable[..., Picture]) -> StageFn:
     bundle = load_bundle()
     reader = SharedReader(None, bundle.sha256, ReaderConfig())
-    step = StageFn(stage, work, reader, DecodeLimits(), keep_crops=False)
+    step = StageFn(stage, work, reader, Limits(), keep_crops=False)
     step.setup()
     return step
 
 
 @pytest.mark.parametrize("stage", [Stage.DETECT, Stage.SEGMENT, Stage.RECOGNISE])
 def test_a_crash_in_a_stage_is_that_pictures_failure(stage: Stage) -> None:
-    def crash(*_: object) -> stages.Picture:
+    def crash(*_: object) -> Picture:
         raise KeyError("AB123CD")
 
-    picture = NamedPicture(PictureFacts(ImageRef("a.jpg"), sha256="00"))
+    picture = LoadedPicture(PictureFacts(ImageRef("a.jpg"), sha256="00"), b"")
     (result,) = stage_fn(stage, crash).process(picture)
     assert isinstance(result, PictureResult)
     assert result.failure is not None
@@ -152,15 +144,15 @@ def test_a_crash_in_a_stage_is_that_pictures_failure(stage: Stage) -> None:
 def test_memory_that_ran_out_is_no_fault_of_the_picture(
     street: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*_: object, **__: object) -> stages.Picture:
+    def exhausted(*_: object, **__: object) -> Picture:
         raise MemoryError
 
-    picture = NamedPicture(PictureFacts(ImageRef(str(street / "one.jpg"))))
+    picture = named(ImageRef(str(street / "one.jpg")))
     with pytest.raises(MemoryError):
         list(stage_fn(Stage.DETECT, exhausted).process(picture))
     monkeypatch.setattr(LocalFileSystem, "cat_file", exhausted)
     with pytest.raises(MemoryError):
-        list(stage_fn(Stage.LOAD, stages.load).process(picture))
+        fetch_picture(picture, 10**6, 4, 60)
 
 
 def test_a_link_to_a_folder_is_a_failure_that_says_so(
@@ -185,12 +177,17 @@ def test_the_vocabulary_of_failures_is_closed() -> None:
     assert {
         stage.value: sorted(r.value for r in reasons) for stage, reasons in FAILURES.items()
     } == {
-        "input": ["bad_row"],
-        "load": ["io_error", "is_a_directory", "not_found", "permission_denied", "too_many_bytes"],
-        "decode": sorted([*(reason.value for reason in DecodeReason), "internal_error"]),
-        "detect": ["internal_error"],
-        "segment": ["internal_error"],
-        "recognise": ["internal_error"],
+        "input": ["bad_row", "not_listed"],
+        "load": [
+            *("io_error", "is_a_directory", "not_found", "permission_denied"),
+            *("timeout", "too_many_bytes"),
+        ],
+        "decode": sorted(
+            [*(reason.value for reason in DecodeReason), "crashed", "internal_error", "timeout"]
+        ),
+        "detect": ["internal_error", "timeout"],
+        "segment": ["internal_error", "timeout"],
+        "recognise": ["internal_error", "timeout"],
     }
     with pytest.raises(ValueError, match="no failure of stage"):
         Failure(Stage.DETECT, Reason.NOT_FOUND, "a.jpg")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import apache_beam as beam
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,14 +22,58 @@ import pytest
 
 from lpr_core.geometry import Box
 from lpr_core.score import PlateTruth
-from pipelines.inputs import (
-    BLOCK_SIZE,
-    ImageRef,
-    expand_inputs,
-    pack_refs,
-    unpack_refs,
-)
+from pipelines.failures import Failure, Reason, Stage
+from pipelines.gather import BLOCK_SIZE, GatherInputs, unpack
+from pipelines.inputs import ImageRef, TruthFiles, find_listings
 from pipelines.manifests import InputError
+from pipelines.metrics import Counts
+from pipelines.resume import Resume
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What INPUT came to: refs by URI without their versions, the blocks' sizes, and counts."""
+
+    refs: list[ImageRef]
+    blocks: list[int]
+    counts: Counts
+
+    @property
+    def ignored(self) -> int:
+        return self.counts["ignored",]
+
+
+def gathered(inputs: list[str], truth_files: Sequence[str] = ()) -> Gathered:
+    with tempfile.TemporaryDirectory() as folder:
+        files = [f"{folder}/blocks", f"{folder}/counts"]
+        with beam.Pipeline(runner="FnApiRunner") as pipeline:
+            outputs = (
+                pipeline
+                | beam.Create(find_listings(inputs))
+                | GatherInputs(TruthFiles(truth_files), Resume.VERSION, [])
+            )
+            for output, file in zip(outputs, files, strict=True):
+                name = Path(file).name
+                (
+                    output
+                    | f"List{name}" >> beam.combiners.ToList()
+                    | f"Keep{name}"
+                    >> beam.Map(
+                        lambda items, path: Path(path).write_bytes(pickle.dumps(items)), file
+                    )
+                )
+        blocks, (counts,) = (pickle.loads(Path(file).read_bytes()) for file in files)
+    refs = [replace(ref, version=None) for block in blocks for ref in unpack(block)]
+    sizes = [len(unpack(block)) for block in blocks]
+    return Gathered(sorted(refs, key=lambda ref: ref.uri), sizes, counts)
+
+
+def problem(uri: str, text: str, reason: Reason = Reason.BAD_ROW) -> ImageRef:
+    return ImageRef(uri, problem=Failure(Stage.INPUT, reason, f"{uri}: {text}"))
+
+
+def messages(refs: list[ImageRef]) -> list[str]:
+    return [ref.problem.message if ref.problem else "" for ref in refs]
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -39,7 +88,7 @@ def names(refs: list[ImageRef], folder: Path) -> list[str]:
 
 def test_a_folder_is_its_pictures_by_extension_in_all_folders_below(tmp_path: Path) -> None:
     touch(tmp_path, "b.JPG", "a.png", "deep/er/c.webp", "notes.txt", "deep/list.csv", "x")
-    found = expand_inputs([str(tmp_path)])
+    found = gathered([str(tmp_path)])
     assert sorted(names(found.refs, tmp_path)) == ["a.png", "b.JPG", "deep/er/c.webp"]
     assert found.ignored == 3
     assert all(ref.truths is None and ref.labels == () for ref in found.refs)
@@ -49,7 +98,7 @@ def test_a_glob_takes_what_it_matches_but_folders_that_claim_to_be_pictures(
     tmp_path: Path,
 ) -> None:
     touch(tmp_path, "a1.jpg", "a2", "b1.jpg", "a_folder/z.jpg", "a.jpg/z.jpg")
-    found = expand_inputs([str(tmp_path / "a*")])
+    found = gathered([str(tmp_path / "a*")])
     assert names(found.refs, tmp_path) == ["a.jpg", "a1.jpg", "a2"]
     assert found.ignored == 1
 
@@ -59,7 +108,7 @@ def test_folders_and_links_to_them_do_not_vanish(tmp_path: Path, pattern: str) -
     touch(tmp_path, "in/a.jpg", "in/folder.jpg/b.jpg", "aside/c.jpg")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "aside")
     (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "aside" / "c.jpg")
-    found = expand_inputs([str(tmp_path / "in" / pattern)])
+    found = gathered([str(tmp_path / "in" / pattern)])
     inside = [] if pattern else ["folder.jpg/b.jpg"]  # a glob does not look into what it matches
     assert names(found.refs, tmp_path / "in") == [
         *("a.jpg", "folder.jpg", *inside, "link", "link.jpg"),
@@ -68,7 +117,7 @@ def test_folders_and_links_to_them_do_not_vanish(tmp_path: Path, pattern: str) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("pattern", ["", "**"])
-def test_a_folder_that_may_not_be_listed_stops_the_job(tmp_path: Path, pattern: str) -> None:
+def test_a_folder_that_may_not_be_listed_does_not_vanish(tmp_path: Path, pattern: str) -> None:
     """Root may list everything, so a process that has become nobody tries."""
     touch(tmp_path, "in/deep/a.jpg", "in/deep/closed/b.jpg")
     (tmp_path / "in" / "deep" / "closed").chmod(0o000)
@@ -77,24 +126,39 @@ def test_a_folder_that_may_not_be_listed_stops_the_job(tmp_path: Path, pattern: 
             folder.chmod(folder.stat().st_mode | 0o055)
     script = (
         "import os, sys\n"
-        "from pipelines.inputs import expand_inputs\n"
+        "from pipelines.inputs import Kind, Listing, find_listings, look_into\n"
         "from pipelines.manifests import InputError\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        "try: print(expand_inputs(sys.argv[1:]))\n"
-        "except InputError as error: print(error)\n"
+        "try: listings = find_listings(sys.argv[1:])\n"
+        "except InputError as error: print(error); sys.exit()\n"
+        "while listings:\n"
+        "    found = look_into(listings.pop())\n"
+        "    for ref in found.refs: print(ref.uri, ref.problem)\n"
+        "    listings += found.folders\n"
     )
     given = str(tmp_path / "in" / pattern)
     command = [sys.executable, "-c", script, given]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"{given}: Permission denied"
+    closed = f"{tmp_path}/in/deep/closed"
+    failure = Failure(
+        Stage.INPUT,
+        Reason.NOT_LISTED,
+        f"{closed}: the folder cannot be listed: Permission denied",
+    )
+    # A glob cannot tell what it would have matched there.
+    assert done.stdout.splitlines() == (
+        [f"{given}: Permission denied"]
+        if pattern
+        else [f"{tmp_path}/in/deep/a.jpg None", f"{closed} {failure}"]
+    )
 
 
 def test_a_name_that_is_not_utf_8_is_an_input_with_a_problem(tmp_path: Path) -> None:
     touch(tmp_path, "good\ufffd.jpg", os.fsdecode(b"bad\xff.jpg"))
-    good, bad = expand_inputs([str(tmp_path)]).refs
+    bad, good = gathered([str(tmp_path)]).refs
     assert good == ImageRef(f"{tmp_path}/good\ufffd.jpg")
     name = f"{tmp_path}/bad\\udcff.jpg"
-    assert bad == ImageRef(name, problem=f"{name}: its name is not UTF-8")
+    assert bad == problem(name, "its name is not UTF-8")
 
 
 def test_colons_in_local_names_are_no_chain(
@@ -106,14 +170,14 @@ def test_colons_in_local_names_are_no_chain(
     monkeypatch.chdir(tmp_path)
     file = f"{tmp_path}/in/c::d.jpg"
     archived = f"zip://e.jpg::{tmp_path}/a.zip"
-    found = expand_inputs(["in", "in/c::d.jpg", "list.txt"], ["truth.csv"])
+    found = gathered(["in", "in/c::d.jpg", "list.txt"], ["truth.csv"])
     assert [ref.uri for ref in found.refs] == [file, archived]
     assert found.refs[0].truths == (PlateTruth("AB1", Box(1, 2, 3, 4)),)
 
 
 def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path: Path) -> None:
     touch(tmp_path, "car[1].jpg", "car1.jpg")
-    assert names(expand_inputs([str(tmp_path / "car[1].jpg")]).refs, tmp_path) == ["car[1].jpg"]
+    assert names(gathered([str(tmp_path / "car[1].jpg")]).refs, tmp_path) == ["car[1].jpg"]
 
 
 def test_relative_paths_and_file_uris_become_absolute_paths(
@@ -121,7 +185,7 @@ def test_relative_paths_and_file_uris_become_absolute_paths(
 ) -> None:
     touch(tmp_path, "a.jpg")
     monkeypatch.chdir(tmp_path)
-    both = expand_inputs(["a.jpg", f"file://{tmp_path}/a.jpg"])
+    both = gathered(["a.jpg", f"file://{tmp_path}/a.jpg"])
     assert [ref.uri for ref in both.refs] == [str(tmp_path / "a.jpg")]
 
 
@@ -132,7 +196,7 @@ def test_other_stores_keep_their_scheme(tmp_path: Path) -> None:
         archive.writestr("in/one.jpg", b"x")
         archive.writestr("two.png", b"x")
     try:
-        found = expand_inputs(["memory://inputs-test", f"zip://::{tmp_path}/a.zip"])
+        found = gathered(["memory://inputs-test", f"zip://::{tmp_path}/a.zip"])
     finally:
         memory.rm("/inputs-test", recursive=True)
     assert [ref.uri for ref in found.refs] == [
@@ -163,7 +227,7 @@ def write_rows(path: Path) -> None:
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_rows_of_one_uri_are_one_input_with_several_truths(tmp_path: Path, kind: str) -> None:
     write_rows(tmp_path / f"list.{kind}")
-    a, b = expand_inputs([str(tmp_path / f"list.{kind}")]).refs
+    a, b = gathered([str(tmp_path / f"list.{kind}")]).refs
     assert a == ImageRef(
         str(tmp_path / "a.jpg"),
         (PlateTruth("AB1", Box(1, 2, 3.5, 4)), PlateTruth("CD2", Box(9, 2, 3, 4))),
@@ -175,16 +239,16 @@ def test_rows_of_one_uri_are_one_input_with_several_truths(tmp_path: Path, kind:
 
 def test_a_text_list_is_a_uri_a_line_relative_to_itself(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("a.jpg\n\n  /b/c.jpg \ns3://bucket/d.jpg\n")
-    assert expand_inputs([str(tmp_path / "list.txt")]).refs == [
-        ImageRef(str(tmp_path / "a.jpg")),
+    assert gathered([str(tmp_path / "list.txt")]).refs == [
         ImageRef("/b/c.jpg"),
+        ImageRef(str(tmp_path / "a.jpg")),
         ImageRef("s3://bucket/d.jpg"),
     ]
 
 
 def test_blank_texts_without_box_columns_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("uri,text\na.jpg,\nb.jpg,XY1\n")
-    assert [ref.truths for ref in expand_inputs([str(tmp_path / "list.csv")]).refs] == [
+    assert [ref.truths for ref in gathered([str(tmp_path / "list.csv")]).refs] == [
         None,
         (PlateTruth("XY1", None),),
     ]
@@ -195,14 +259,14 @@ def test_times_with_an_offset_become_utc(tmp_path: Path) -> None:
         "uri,captured_at\na.jpg,2026-05-04T10:00:00+02:00\nb.jpg,2026-05-04 10:00\n"
         "c.jpg,2026-05-04T10:00:00Z\n"
     )
-    assert [ref.captured_at for ref in expand_inputs([str(tmp_path / "list.csv")]).refs] == [
+    assert [ref.captured_at for ref in gathered([str(tmp_path / "list.csv")]).refs] == [
         datetime(2026, 5, 4, 8),
         datetime(2026, 5, 4, 10),
         datetime(2026, 5, 4, 10),
     ]
     taken = datetime(2026, 5, 4, 8, tzinfo=timezone.utc)
     pq.write_table(pa.table({"uri": ["a.jpg"], "captured_at": [taken]}), tmp_path / "list.parquet")
-    (ref,) = expand_inputs([str(tmp_path / "list.parquet")]).refs
+    (ref,) = gathered([str(tmp_path / "list.parquet")]).refs
     assert ref.captured_at == datetime(2026, 5, 4, 8)
 
 
@@ -227,18 +291,18 @@ def test_a_bad_row_is_an_input_with_a_problem_and_costs_no_other(tmp_path: Path,
     manifest = tmp_path / "list.csv"
     text = f"uri,text,x,y,w,h,captured_at\na.jpg,AA1,1,2,3,4,\n{row}\nc.jpg,CC1,1,2,3,4,\n"
     manifest.write_bytes(text.encode("utf-8", "surrogateescape"))
-    a, c, bad = expand_inputs([str(manifest)]).refs
+    a, c, bad = gathered([str(manifest)]).refs
     assert [a.uri, c.uri] == [str(tmp_path / "a.jpg"), str(tmp_path / "c.jpg")]
-    assert (bad.uri, bad.problem) == (f"{manifest}:3", f"{manifest}:3: {BAD_ROWS[row]}")
-    assert "AB1" not in str(bad.problem)
+    assert bad == problem(f"{manifest}:3", BAD_ROWS[row])
+    assert "AB1" not in str(bad)
 
 
 def test_bad_lines_of_json_are_inputs_with_a_problem(tmp_path: Path) -> None:
     manifest = tmp_path / "list.jsonl"
     manifest.write_text('{"uri": "a.jpg"}\n{"uri": \n[1]\n{"uri": "b.jpg", "text": 1.5}\n')
-    a, *bad = expand_inputs([str(manifest)]).refs
+    a, *bad = gathered([str(manifest)]).refs
     assert a.uri == str(tmp_path / "a.jpg")
-    assert [ref.problem for ref in bad] == [
+    assert messages(bad) == [
         f"{manifest}:2: the row is not JSON",
         f"{manifest}:3: the row is no JSON object",
         f"{manifest}:4: column text is not a text",
@@ -248,7 +312,7 @@ def test_bad_lines_of_json_are_inputs_with_a_problem(tmp_path: Path) -> None:
 def test_a_line_break_in_a_cell_invents_no_input(tmp_path: Path) -> None:
     manifest = tmp_path / "list.csv"
     manifest.write_text('uri,note\na.jpg,"two\nlines"\nb.jpg,one\n')
-    b, *bad = expand_inputs([str(manifest)]).refs
+    b, *bad = gathered([str(manifest)]).refs
     assert b.uri == str(tmp_path / "b.jpg")
     assert [ref.uri for ref in bad] == [f"{manifest}:2", f"{manifest}:3"]
 
@@ -259,9 +323,9 @@ def test_odd_values_of_json_cost_their_own_row_alone(tmp_path: Path) -> None:
     lines += ['{"uri": "a.jpg", "x": 1%s, "y": 1, "w": 1, "h": 1}' % ("0" * 400)]
     lines += ['{"uri": "b\\ufffd.jpg"}']
     manifest.write_text("\n".join(lines))
-    b, *bad = expand_inputs([str(manifest)]).refs
+    b, *bad = gathered([str(manifest)]).refs
     assert b == ImageRef(f"{tmp_path}/b\ufffd.jpg")
-    assert [ref.problem for ref in bad] == [
+    assert messages(bad) == [
         f"{manifest}:1: the row is not JSON",
         f"{manifest}:2: the row is not UTF-8",
         f"{manifest}:3: the row is not UTF-8",
@@ -280,16 +344,16 @@ def test_odd_values_of_parquet_cost_their_own_row_alone(tmp_path: Path) -> None:
         "end": pa.array([0, 0, 0, 2**60], pa.timestamp("us")),
     }
     pq.write_table(pa.table(columns), manifest)
-    a, c, *bad = expand_inputs([str(manifest)]).refs
+    a, c, *bad = gathered([str(manifest)]).refs
     assert (a.uri, a.captured_at) == (f"{tmp_path}/a.jpg", datetime(1970, 1, 1))
     assert c.truths == (PlateTruth("\ufffd", None),)
-    assert [ref.problem for ref in bad] == [
+    assert messages(bad) == [
         f"{manifest}:2: the row is not UTF-8",
         f"{manifest}:4: the row has a value beyond what Python can hold",
     ]
     pq.write_table(pa.table({"uri": [b"a.jpg"]}), manifest)
-    (bad_row,) = expand_inputs([str(manifest)]).refs
-    assert bad_row.problem == f"{manifest}:1: column uri is not a text"
+    (bad_row,) = gathered([str(manifest)]).refs
+    assert bad_row == problem(f"{manifest}:1", "column uri is not a text")
 
 
 def test_truth_rows_are_matched_as_names_are_meant_and_counted(tmp_path: Path) -> None:
@@ -298,13 +362,15 @@ def test_truth_rows_are_matched_as_names_are_meant_and_counted(tmp_path: Path) -
     truth = tmp_path / "truth.csv"
     lines = [f"./us/a.jpg,1,1,9,9,US1\n{composed},2,2,9,9,FR1\n", "absent.jpg,3,3,9,9,NO1\n" * 2]
     truth.write_text("image,x,y,w,h,text\n" + "".join(lines), encoding="utf-8")
-    found = expand_inputs([str(tmp_path / "us")], [str(truth), str(truth)])
+    found = gathered([str(tmp_path / "us")], [str(truth), str(truth)])
     # Two rows of one plate are one row, whether of one file or of the same file given twice.
     assert [ref.truths for ref in found.refs] == [
         (PlateTruth("US1", Box(1, 1, 9, 9)),),
         (PlateTruth("FR1", Box(2, 2, 9, 9)),),
     ]
-    assert found.truth_rows_unmatched == 1
+    # The two equal rows of both files are one, and no input is absent.jpg.
+    matched = {key[1:] for key in found.counts if key[0] == "truth"}
+    assert matched == {("us/a.jpg", "1"), (composed, "1")}
 
 
 def test_truth_is_joined_by_the_longest_matching_end_of_the_path(tmp_path: Path) -> None:
@@ -316,9 +382,7 @@ def test_truth_is_joined_by_the_longest_matching_end_of_the_path(tmp_path: Path)
         "van.jpg,,,,,,eu\n"
         "absent.jpg,3,3,9,9,NO1,eu\n"
     )
-    found = expand_inputs(
-        [str(tmp_path / "us"), str(tmp_path / "eu")], [str(tmp_path / "truth.csv")]
-    )
+    found = gathered([str(tmp_path / "us"), str(tmp_path / "eu")], [str(tmp_path / "truth.csv")])
     known = {os.path.relpath(ref.uri, tmp_path): (ref.truths, ref.labels) for ref in found.refs}
     assert known == {
         "us/car.jpg": ((PlateTruth("US1", Box(2, 2, 9, 9)),), (("country", "us"),)),
@@ -334,7 +398,7 @@ def test_truth_is_joined_by_the_longest_matching_end_of_the_path(tmp_path: Path)
         ("list.csv", "image,text\na.jpg,AB1\n", "no column uri"),
         ("list.csv", "", "no column uri"),
         ("list.csv", "uri,lane,lane\na.jpg,1,2\n", "two columns of one name"),
-        ("list.txt", "\n\n", "no picture in it"),
+        ("list.txt", "\n\n", "no row in it"),
         ("list.parquet", "not Parquet at all", "not a Parquet file"),
     ],
 )
@@ -343,7 +407,7 @@ def test_a_manifest_of_no_use_is_refused(
 ) -> None:
     (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message) as error:
-        expand_inputs([str(tmp_path / file)])
+        gathered([str(tmp_path / file)])
     assert str(tmp_path / file) in str(error.value)
 
 
@@ -356,7 +420,7 @@ def test_missing_and_empty_inputs_are_refused(tmp_path: Path) -> None:
         ("nonsense://a/b.jpg", "nonsense"),
     ]:
         with pytest.raises(InputError, match=message):
-            expand_inputs([str(tmp_path / "pictures"), str(given)])
+            gathered([str(tmp_path / "pictures"), str(given)])
 
 
 @pytest.mark.parametrize(
@@ -370,15 +434,30 @@ def test_a_truth_file_with_faults_is_refused(tmp_path: Path, content: str, messa
     touch(tmp_path, "a.jpg")
     (tmp_path / "truth.csv").write_text(content)
     with pytest.raises(InputError, match=message):
-        expand_inputs([str(tmp_path / "a.jpg")], [str(tmp_path / "truth.csv")])
+        gathered([str(tmp_path / "a.jpg")], [str(tmp_path / "truth.csv")])
     with pytest.raises(InputError, match="No such file"):
-        expand_inputs([str(tmp_path / "a.jpg")], [str(tmp_path / "absent.csv")])
+        gathered([str(tmp_path / "a.jpg")], [str(tmp_path / "absent.csv")])
 
 
-@pytest.mark.parametrize("count", [1, 63, 64, 1000, 1025])
-def test_packing_loses_nothing_and_leaves_enough_blocks_to_share(count: int) -> None:
-    refs = [ImageRef(f"{number}.jpg") for number in range(count)]
-    blocks = pack_refs(refs)
-    assert [ref for block in blocks for ref in unpack_refs(block)] == refs
-    assert max(len(unpack_refs(block)) for block in blocks) <= BLOCK_SIZE
-    assert len(blocks) >= min(count, 64)
+@pytest.mark.parametrize("count", [1, 1000])
+def test_blocks_lose_nothing_and_are_enough_to_share(tmp_path: Path, count: int) -> None:
+    manifest = tmp_path / "list.txt"
+    uris = sorted(f"/{number}.jpg" for number in range(count))
+    manifest.write_text("\n".join(uris))
+    found = gathered([str(manifest)])
+    assert [ref.uri for ref in found.refs] == uris
+    assert found.counts["inputs",] == count
+    assert max(found.blocks) <= BLOCK_SIZE
+    assert len(found.blocks) >= min(count, 500)
+
+
+def test_the_parts_of_a_parquet_manifest_are_read_one_by_one(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.parquet"
+    uris = ["a.jpg", "b.jpg", "", "c.jpg", None]
+    pq.write_table(pa.table({"uri": uris}), manifest, row_group_size=2)
+    assert [listing.row_group for listing in find_listings([str(manifest)])] == [0, 1, 2]
+    *good, third, fifth = gathered([str(manifest)]).refs
+    assert names(good, tmp_path) == ["a.jpg", "b.jpg", "c.jpg"]
+    # Rows are counted from the beginning of the file.
+    assert third == problem(f"{manifest}:3", "column uri is blank")
+    assert fifth == problem(f"{manifest}:5", "column uri is blank")

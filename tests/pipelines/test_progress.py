@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipelines.progress import VARIABLE, progress, tick, worker_chatter_kept
+from pipelines.progress import VARIABLE, announce, progress, tick, worker_chatter_kept
 
 
 class Terminal(io.StringIO):
@@ -19,7 +19,9 @@ class Terminal(io.StringIO):
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
     stream = io.StringIO()
-    with progress(4, stream):
+    with progress(stream):
+        announce(3)
+        announce(1)
         for _ in range(3):
             tick("picture")
     line = stream.getvalue().splitlines()[-1]
@@ -30,7 +32,9 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 def test_a_bar_on_a_terminal() -> None:
     stream = Terminal()
-    with progress(4, stream):
+    with progress(stream):
+        announce(3)
+        announce(1)
         for _ in range(4):
             tick("picture")
     last = stream.getvalue().split("\r")[-1]
@@ -41,7 +45,8 @@ def test_a_bar_on_a_terminal() -> None:
 def test_other_processes_count_too() -> None:
     stream = io.StringIO()
     script = "from pipelines.progress import tick\nfor n in range(5): assert tick(n) == n"
-    with progress(10, stream):
+    with progress(stream):
+        announce(10)
         subprocess.run([sys.executable, "-c", script], check=True)
         tick("picture")
     assert stream.getvalue().splitlines()[-1].startswith("6/10 pictures")

@@ -337,7 +337,7 @@ def test_labels_of_too_many_values_make_no_slices(
     lines = [f"{number}.jpg,AB1,{number},{number % 100}" for number in range(101)]
     manifest.write_text("uri,text,serial,lane\n" + "\n".join(lines) + "\n")
     assert read_plates.main([str(manifest), f"--output={tmp_path}", "--run-id=r"]) == 0
-    assert "no metrics by serial: more than 100 values" in capsys.readouterr().err
+    assert "no metrics by serial: more than 100 values" in capsys.readouterr().out
     record = read_plates.read_record(str(tmp_path), "r")
     assert record is not None
     tables = Tables(tmp_path, record)

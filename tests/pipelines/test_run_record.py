@@ -49,6 +49,7 @@ def test_the_record_tells_what_read_the_plates(street: Path, read: Read) -> None
     assert {"python", "apache-beam", "numpy", "ai-edge-litert"} <= set(record["libraries"])
     assert record["counts"] == {
         "inputs": 6,
+        "unchanged": 0,
         "read": 4,
         "no_plate": 1,
         "unreadable": 0,

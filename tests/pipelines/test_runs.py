@@ -48,10 +48,11 @@ def test_runs_are_listed_with_their_counts(
     before = files(output)
     assert runs.main([str(output)]) == 0
     head, whole, died = capsys.readouterr().out.splitlines()
-    names = ("run", "state", "finished", "inputs", "read", "no_plate", "unreadable", "failed")
-    assert tuple(head.split()) == (*names, "plates", "read")
+    names = ("run", "state", "finished", "inputs", "unchanged")
+    outcomes = ("read", "no_plate", "unreadable", "failed", "plates_read")
+    assert tuple(head.split()) == (*names, *outcomes)
     run_id, state, _, *counts = whole.split()
-    assert (run_id, state, counts) == ("whole", "complete", ["6", "4", "1", "0", "1", "5"])
+    assert (run_id, state, counts) == ("whole", "complete", ["6", "0", "4", "1", "0", "1", "5"])
     left = sum("died-1" in name for name in before)
     assert left >= 2
     assert died.startswith(f"died-1  uncommitted: {left} files")

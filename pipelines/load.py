@@ -1,0 +1,243 @@
+"""Load: the bytes of pictures, fetched ahead of the stages that work on them.
+
+An object store answers after some 90 ms, a picture is read in some 20: a few fetches are always
+under way while earlier pictures are read.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent import futures
+from dataclasses import replace
+from typing import TypeAlias
+
+import apache_beam as beam
+import tenacity
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipelines.failures import Failure, Reason, Stage
+from pipelines.inputs import source_version
+from pipelines.pictures import LoadedPicture, NamedPicture, PictureResult
+from pipelines.uris import open_store
+
+FETCHES = 4
+"""Pictures that are fetched ahead."""
+
+HELD_BYTES = 32 * 2**20
+"""Nothing more is fetched while those fetched ahead hold more."""
+
+BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=20)
+"""Seconds to wait before another attempt."""
+
+TRANSIENT_STATUSES = (408, 425, 429)
+TRANSIENT_ERRNOS = frozenset(
+    {
+        *(errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
+        *(errno.EINTR, errno.EIO, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT),
+    }
+)
+
+Fetched: TypeAlias = "tuple[LoadedPicture | PictureResult, int]"
+"""A picture's bytes or what it failed of, and how many attempts came before the last."""
+
+
+class LoadFn(beam.DoFn):
+    """Fetches pictures, FETCHES of them ahead, and hands them on in their order."""
+
+    def __init__(self, max_bytes: int, attempts: int, timeout: float) -> None:
+        self._max_bytes = max_bytes
+        self._attempts = attempts
+        self._timeout = timeout
+
+    def setup(self) -> None:
+        """Start the threads that fetch."""
+        self._fetchers = futures.ThreadPoolExecutor(FETCHES)
+
+    def teardown(self) -> None:
+        """Let them go; one that hangs is not waited for."""
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    def start_bundle(self) -> None:
+        """Forget what an attempt that failed left behind."""
+        self._ahead: deque[tuple[NamedPicture, futures.Future[Fetched]]] = deque()
+
+    def process(self, picture: NamedPicture) -> Iterator[LoadedPicture | PictureResult]:
+        """Begin with one more, and hand on what had its time."""
+        problem = picture.facts.ref.problem
+        if problem is not None:
+            yield _counted(PictureResult(picture.facts, failure=problem))
+            return
+        fetch = self._fetchers.submit(
+            fetch_picture, picture, self._max_bytes, self._attempts, self._timeout
+        )
+        self._ahead.append((picture, fetch))
+        while len(self._ahead) > FETCHES or self._held() > HELD_BYTES:
+            yield self._next()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Hand on the rest."""
+        while self._ahead:
+            yield GlobalWindows.windowed_value(self._next())
+
+    def _held(self) -> int:
+        """Bytes of what has been fetched and not handed on."""
+        done = [fetch.result()[0] for _, fetch in self._ahead if fetch.done()]
+        return sum(len(item.data) for item in done if isinstance(item, LoadedPicture))
+
+    def _next(self) -> LoadedPicture | PictureResult:
+        picture, fetch = self._ahead.popleft()
+        try:
+            done, retries = fetch.result(self._timeout)
+        except futures.TimeoutError:
+            self._fetchers.shutdown(wait=False)  # what waits behind the one that hangs goes on
+            self._fetchers = futures.ThreadPoolExecutor(FETCHES)
+            message = f"{picture.facts.ref.uri}: not fetched within {self._timeout:g} seconds"
+            failure = Failure(Stage.LOAD, Reason.TIMEOUT, message)
+            return _counted(PictureResult(picture.facts, failure=failure))
+        if retries:
+            Metrics.counter("platebeam", "load_retries").inc(retries)
+        return _counted(done)
+
+
+def _counted(
+    picture: LoadedPicture | PictureResult,
+) -> LoadedPicture | PictureResult:
+    if isinstance(picture, PictureResult):
+        Metrics.counter("platebeam", picture.status.value).inc()
+    return picture
+
+
+def fetch_picture(picture: NamedPicture, max_bytes: int, attempts: int, timeout: float) -> Fetched:
+    """Fetch the bytes, again after transient errors.
+
+    Args:
+        picture: an input without a problem.
+        max_bytes: a larger file is not fetched where its size is known before.
+        attempts: how often to try.
+        timeout: seconds after which no further attempt is made.
+    """
+    start = time.perf_counter()
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_after_delay(timeout),
+        wait=BACKOFF,
+        retry=tenacity.retry_if_exception(is_transient),
+        reraise=True,
+    )
+    try:
+        done = retrying(_fetch, picture, max_bytes)
+    except _TruncatedError as error:  # or shorter by nature, such as a compressed object
+        done = error.picture
+    except MemoryError:  # says something of the machine, nothing of the picture
+        raise
+    except Exception as error:  # drivers raise more than OSError
+        failure = _failure(picture.facts.ref.uri, error)
+        done = PictureResult(picture.facts, failure=failure)
+    spent = Stage.LOAD, 1000 * (time.perf_counter() - start)
+    done = replace(done, facts=replace(done.facts, milliseconds=(spent,)))
+    return done, retrying.statistics["attempt_number"] - 1
+
+
+def _fetch(picture: NamedPicture, max_bytes: int) -> LoadedPicture | PictureResult:
+    ref = picture.facts.ref
+    fs, path = open_store(ref.uri)
+    info = fs.info(path)
+    size = info.get("size")
+    if info["type"] == "directory":
+        raise IsADirectoryError if not info.get("islink") else _LinkToFolderError
+    if info["type"] == "other":  # opening a pipe would wait for ever
+        raise _NotAFileError("not a regular file")
+    data = fs.cat_file(path, end=max_bytes + 1) if size is None or size <= max_bytes else b""
+    if max(size or 0, len(data)) > max_bytes:
+        raise _TooManyBytesError(max(size or 0, len(data)), max_bytes)
+    facts = replace(
+        picture.facts,
+        sha256=hashlib.sha256(data).hexdigest(),
+        version=source_version(info),
+        bytes=len(data),
+    )
+    loaded = LoadedPicture(facts, data)
+    if size is not None and len(data) < size:
+        raise _TruncatedError(loaded)
+    return PictureResult(facts, unchanged=True) if facts.sha256 in ref.known else loaded
+
+
+class _LinkToFolderError(IsADirectoryError):
+    pass
+
+
+class _NotAFileError(Exception):
+    pass
+
+
+class _TooManyBytesError(Exception):
+    pass
+
+
+class _TruncatedError(Exception):
+    def __init__(self, picture: LoadedPicture) -> None:
+        super().__init__("fewer bytes than the store told")
+        self.picture = picture
+
+
+def is_transient(error: BaseException | None) -> bool:
+    """Whether a driver's error may go away: timeouts, broken connections, statuses 429 and 5xx.
+
+    Drivers translate what they got from others, whose errors are looked at too.
+    """
+    while error is not None:
+        if isinstance(error, (_TruncatedError, TimeoutError, ConnectionError)):
+            return True
+        if isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS:
+            return True
+        status = _http_status(error)
+        if status is not None:
+            return status in TRANSIENT_STATUSES or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _http_status(error: BaseException) -> int | None:
+    """Of an HTTP error as aiohttp, requests, botocore or gcsfs know it."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        status = getattr(error, "status", getattr(error, "code", None))
+        status = status or getattr(response, "status_code", None)
+    try:
+        return int(status) if status is not None else None
+    except (TypeError, ValueError):
+        return None
+
+
+_REASONS: tuple[tuple[type[Exception], Reason, str], ...] = (
+    (FileNotFoundError, Reason.NOT_FOUND, "there is no such file"),
+    (NotADirectoryError, Reason.NOT_FOUND, "there is no such file"),
+    (PermissionError, Reason.PERMISSION_DENIED, "reading it is not permitted"),
+    (
+        _LinkToFolderError,
+        Reason.IS_A_DIRECTORY,
+        "links to folders are not followed: name it as an INPUT of its own",
+    ),
+    (IsADirectoryError, Reason.IS_A_DIRECTORY, "it is a folder"),
+    (_NotAFileError, Reason.IO_ERROR, "not a regular file"),
+)
+
+
+def _failure(uri: str, error: Exception) -> Failure:
+    if isinstance(error, _TooManyBytesError):
+        size, limit = error.args
+        message = f"{uri}: {size} bytes are more than the limit of {limit}"
+        return Failure(Stage.LOAD, Reason.TOO_MANY_BYTES, message)
+    for kind, reason, text in _REASONS:
+        if isinstance(error, kind):
+            return Failure(Stage.LOAD, reason, f"{uri}: {text}")
+    text = getattr(error, "strerror", None) or str(error)
+    return Failure(Stage.LOAD, Reason.IO_ERROR, f"{uri}: {type(error).__name__}: {text}")

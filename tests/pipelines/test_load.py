@@ -1,0 +1,221 @@
+"""Fetching pictures: again after what may go away, a few ahead, and never without an end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import tenacity
+from fsspec.implementations.memory import MemoryFileSystem
+
+from pipelines import load
+from pipelines.inputs import ImageRef
+from pipelines.load import FETCHES, LoadFn, fetch_picture, is_transient
+from pipelines.pictures import LoadedPicture, NamedPicture, PictureResult, named
+
+from .conftest import Tables
+
+Read = Callable[..., Tables]
+
+
+class StatusError(Exception):
+    """An HTTP error as aiohttp and gcsfs have it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+def caused_by(error: Exception, cause: Exception) -> Exception:
+    """As drivers raise what they translated."""
+    error.__cause__ = cause
+    return error
+
+
+class ClientError(Exception):
+    """An HTTP error as botocore has it."""
+
+    def __init__(self, status: int) -> None:
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (TimeoutError(), True),
+        (ConnectionResetError(), True),
+        (OSError(5, "input/output error"), True),
+        (OSError(28, "no space left"), False),
+        (StatusError(429), True),
+        (StatusError(503), True),
+        (StatusError(403), False),
+        (ClientError(500), True),
+        (ClientError(404), False),
+        (caused_by(OSError("busy"), ClientError(503)), True),
+        (caused_by(PermissionError("no"), ClientError(403)), False),
+        (FileNotFoundError(), False),
+        (ValueError(), False),
+    ],
+)
+def test_what_may_go_away(error: Exception, transient: bool) -> None:
+    assert is_transient(error) == transient
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryFileSystem]:
+    """A store of one's own in memory, asked again without waiting."""
+    monkeypatch.setattr(load, "BACKOFF", tenacity.wait_none())
+    memory = fsspec.filesystem("memory")
+    memory.makedirs("/load-test", exist_ok=True)
+    yield memory
+    memory.rm("/load-test", recursive=True)
+
+
+def fails(times: int, error: Exception, then: Callable[..., bytes]) -> Callable[..., bytes]:
+    """A `cat_file` that raises so many times."""
+    left = [times]
+
+    def cat_file(*arguments: Any, **options: Any) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return then(*arguments, **options)
+
+    return cat_file
+
+
+def fetch(uri: str, attempts: int = 4) -> tuple[LoadedPicture | PictureResult, int]:
+    return fetch_picture(named(ImageRef(uri)), 1000, attempts, 60)
+
+
+@pytest.mark.parametrize(
+    ("times", "loaded", "retries"), [(0, True, 0), (3, True, 3), (4, False, 3)]
+)
+def test_a_transient_error_is_a_failure_only_after_all_attempts(
+    store: MemoryFileSystem,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    loaded: bool,
+    retries: int,
+) -> None:
+    store.pipe_file("/load-test/a.jpg", b"picture")
+    cat_file = fails(times, StatusError(503), store.cat_file)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda self, *a, **k: cat_file(*a, **k))
+    done, again = fetch("memory://load-test/a.jpg")
+    assert again == retries
+    if loaded:
+        assert isinstance(done, LoadedPicture)
+        assert done.data == b"picture"
+    else:
+        assert isinstance(done, PictureResult)
+        assert done.failure is not None
+        assert done.failure.reason.value == "io_error"
+        assert done.failure.message == "memory://load-test/a.jpg: StatusError: status 503"
+
+
+def test_other_errors_are_not_tried_again(store: MemoryFileSystem) -> None:
+    store.pipe_file("/load-test/a.jpg", b"picture")
+    done, again = fetch("memory://load-test/b.jpg")
+    assert isinstance(done, PictureResult)
+    assert done.failure is not None
+    assert (done.failure.reason.value, again) == ("not_found", 0)
+
+
+def test_what_comes_cut_short_is_asked_for_again_and_at_last_taken_as_it_is(
+    store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe_file("/load-test/a.jpg", b"picture")
+    answers = [b"pic", b"", b"picture"]
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda *_, **__: answers.pop(0))
+    done, again = fetch("memory://load-test/a.jpg")
+    assert isinstance(done, LoadedPicture)
+    assert (done.data, again) == (b"picture", 2)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda *_, **__: b"pict")
+    done, again = fetch("memory://load-test/a.jpg", attempts=2)
+    assert isinstance(done, LoadedPicture)
+    assert (done.data, again) == (b"pict", 1)
+
+
+def run(step: LoadFn, uris: list[str]) -> list[LoadedPicture | PictureResult]:
+    """A bundle of its own for these, through a step that was set up."""
+    step.start_bundle()
+    done = [item for uri in uris for item in step.process(named(ImageRef(uri)))]
+    return done + [last.value for last in step.finish_bundle()]
+
+
+def test_a_few_are_fetched_ahead_and_come_in_their_order(
+    store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first fetch ends only when FETCHES others have begun: they must overlap."""
+    begun = threading.Semaphore(0)
+
+    def fetch(picture: NamedPicture, *_: object) -> load.Fetched:
+        number = int(picture.facts.ref.uri)
+        if number == 0:
+            assert all(begun.acquire(timeout=30) for _ in range(FETCHES - 1))
+        else:
+            begun.release()
+        return LoadedPicture(picture.facts, b"x"), 0
+
+    monkeypatch.setattr(load, "fetch_picture", fetch)
+    step = LoadFn(1000, 1, 60)
+    step.setup()
+    uris = [str(number) for number in range(3 * FETCHES)]
+    assert [item.facts.ref.uri for item in run(step, uris)] == uris
+    step.teardown()
+
+
+def test_no_more_is_fetched_ahead_than_may_be_held(
+    store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "HELD_BYTES", 10)
+    store.pipe({f"/load-test/{number}.jpg": b"123456" for number in range(5)})
+    step = LoadFn(1000, 1, 60)
+    step.setup()
+    step.start_bundle()
+    for number in range(5):
+        list(step.process(named(ImageRef(f"memory://load-test/{number}.jpg"))))
+        for _, under_way in step._ahead:
+            under_way.result()
+        assert step._held() <= 10 + 6
+    assert len(list(step.finish_bundle())) >= 1
+    step.teardown()
+
+
+def test_a_fetch_that_hangs_costs_one_picture(
+    store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def fetch(picture: NamedPicture, *_: object) -> load.Fetched:
+        if picture.facts.ref.uri == "hangs":
+            release.wait()
+        return LoadedPicture(picture.facts, b"x"), 0
+
+    monkeypatch.setattr(load, "fetch_picture", fetch)
+    step = LoadFn(1000, 1, 0.2)
+    step.setup()
+    hung, *others = run(step, ["hangs", *(f"{number}.jpg" for number in range(2 * FETCHES))])
+    release.set()
+    assert isinstance(hung, PictureResult)
+    assert hung.failure is not None
+    assert hung.failure.message == "hangs: not fetched within 0.2 seconds"
+    assert len(others) == 2 * FETCHES
+    assert all(isinstance(other, LoadedPicture) for other in others)
+    step.teardown()
+
+
+def test_attempts_are_counted_in_the_job(
+    street: Path, read: Read, store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One store of two fails for the moment; the rows are those of a store that does not."""
+    names = ["one.jpg", "two.jpg"]
+    store.pipe({f"/load-test/{name}": (street / name).read_bytes() for name in names})
+    cat_file = fails(2, ConnectionResetError(), store.cat_file)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda self, *a, **k: cat_file(*a, **k))
+    images = read("memory://load-test").images()
+    assert {name: row["status"] for name, row in images.items()} == dict.fromkeys(names, "read")
