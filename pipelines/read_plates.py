@@ -288,7 +288,8 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
 def _make_pipeline(
     beam_arguments: list[str], arguments: argparse.Namespace
 ) -> tuple[beam.Pipeline, bool]:
-    options = PipelineOptions(beam_arguments)
+    # All that is pickled lies in modules. On Dataflow, Beam would pickle the main session unasked.
+    options = PipelineOptions(["--no_save_main_session", *beam_arguments])
     runner = options.view_as(StandardOptions).runner or "DirectRunner"
     if runner.rpartition(".")[2].lower().removesuffix("runner") not in LOCAL_RUNNERS:
         try:
@@ -431,7 +432,7 @@ def run(
         test_pipeline: the pipeline to build on in place of one from the options.
 
     Returns:
-        The record; None where the engine did not run the job to its end (a Dataflow dry run).
+        The record; None where the engine only built the job (Dataflow: a dry run, a template).
 
     Raises:
         OptionError: before any work.
@@ -449,12 +450,15 @@ def _run(
     pipeline = test_pipeline or job.pipeline
     build(pipeline, job)
     with progress(progress_to) if job.is_local else contextlib.nullcontext():
-        state = pipeline.run().wait_until_finish()
-    # A Dataflow dry run has no job, whose state is unknown.
-    if state not in (PipelineState.DONE, PipelineState.UNKNOWN):
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    # Dataflow tells no state of a dry run, and DONE of a template, for which there is no job yet.
+    if state is None or not getattr(result, "has_job", True):
+        return None
+    if state != PipelineState.DONE:
         raise RuntimeError(f"the engine ended in the state {state}")
     record = read_record(job.plan.run.output, job.plan.run.run_id)
-    if record is None and state == PipelineState.DONE:
+    if record is None:
         raise RuntimeError("the engine is done, yet there is no run record")
     return record
 
@@ -463,9 +467,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `platebeam read`.
 
     Returns:
-        0: complete, or a dry run; 1: the job failed; 2: bad options, nothing was done; 3: complete,
-        and more inputs failed than --max-failure-rate allows. A run is committed if its record is
-        there, which the job's last step writes.
+        0: complete, or only built; 1: the job failed; 2: bad options, nothing was done; 3:
+        complete, and more inputs failed than --max-failure-rate allows. A run is committed if its
+        record is there, which the job's last step writes.
     """
     start = time.monotonic()
     try:
@@ -482,7 +486,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"platebeam read: THE JOB FAILED: {lines[-1]}", file=sys.stderr)
         return 1
     if record is None:
-        print(f"no run record in {output}: the engine did not run the job to its end")
+        print(f"no run record in {output} yet: the engine only built the job")
         return 0
     try:
         if job.arguments.show_reads > 0:
