@@ -7,7 +7,7 @@ MODELS ?= models
 BUNDLE ?= lpr_core/bundles/default
 MACHINE ?= unknown
 
-.PHONY: demo test lint samples bundle characters reader detector clean
+.PHONY: demo test lint samples pins bundle characters reader detector clean
 
 demo: .venv/runtime
 	rm -rf demo-output
@@ -23,6 +23,15 @@ lint: .venv/development
 
 samples: .venv/development
 	$(BIN)/platebeam generate samples --output samples --seed 7
+
+# The versions in the image of deploy/dataflow: the newest that setup.py allows today.
+PINS = deploy/dataflow/requirements.txt
+pins:
+	$(PYTHON) -m venv --clear .venv/pins
+	.venv/pins/bin/pip install --quiet --disable-pip-version-check --upgrade '.[gcp]' setuptools
+	(grep '^#' $(PINS); .venv/pins/bin/pip freeze --all --exclude pip --exclude platebeam) \
+	    > .venv/pins.txt
+	mv .venv/pins.txt $(PINS)
 
 # Everything of the default bundle, some hours on two cores (docs/training.md). What was stopped goes
 # on where it was. KERAS_BACKEND=torch trains on a CPU in half the time; the export is TensorFlow's.

@@ -30,6 +30,7 @@ setup(
         "gcp": ["apache-beam[gcp]>=2.77,<3", "gcsfs>=2024.6"],
         "aws": ["s3fs>=2024.6"],
         "dev": [
+            "apache-beam[gcp]>=2.77,<3",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "pytest>=8",
