@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 
 from lpr_core.plate_reader import DETECTORS, READERS
 from pipelines import read_plates
+from pipelines.resume import Resume
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "dataflow"
@@ -152,6 +153,7 @@ def test_the_template_has_the_commands_options() -> None:
     assert required == ["inputs", "output"]
     values = {name: [str(options[name]).lower()] for name in parameters}
     values |= {"detector": [*DETECTORS], "reader": [*READERS], "shards": ["50"], "run_id": ["r-1"]}
+    values["resume"] = [kind.value for kind in Resume]
     values["min_confidence"] += ["0", ".5", "0.45", "1"]
     for name, parameter in parameters.items():
         for regex in parameter.get("regexes", []):
