@@ -2,17 +2,21 @@
 
 Image decoders are native code that works on bytes from anywhere. A segmentation fault in one would
 take the worker along, every time the engine tries again. The child imports no Beam, is started once
-a thread and gets the bytes through a socket; an alarm of its own ends it when a picture takes too
-long, also inside native code and also if the worker is gone.
+a thread and shares memory with it, which costs no time; an alarm of its own ends it when a picture
+takes too long, also inside native code and also if the worker is gone.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from multiprocessing.connection import Connection
+from typing import IO
 
 import numpy as np
 
@@ -32,6 +36,7 @@ class DecoderProcess:
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
+        self._size = max(limits.max_bytes, limits.max_pixels)
         self._child: subprocess.Popen[bytes] | None = None
 
     def decode(self, data: bytes, timeout: float) -> Picture:
@@ -46,6 +51,8 @@ class DecoderProcess:
             DecoderTimeoutError: it took longer.
             DecoderCrashedError: the child died of it, and so did another.
         """
+        if len(data) > self._limits.max_bytes:
+            return decode(data, self._limits)  # which refuses it
         try:
             return self._ask(data, timeout)
         except DecoderCrashedError:  # or someone killed it
@@ -55,6 +62,7 @@ class DecoderProcess:
         """End the child."""
         if self._child is not None:
             self._connection.close()  # it ends when nobody can ask any more
+            self._memory.close()
             self._child.wait()
             self._child = None
 
@@ -62,32 +70,34 @@ class DecoderProcess:
         if self._child is None:
             self._start()
         try:
-            self._connection.send(timeout)
-            self._connection.send_bytes(data)
+            self._memory[: len(data)] = data
+            self._connection.send((len(data), timeout))
             answer = self._connection.recv()
-            if isinstance(answer, Exception):
-                raise answer
-            shape, *facts = answer
-            pixels = np.empty(shape, np.uint8)
-            self._connection.recv_bytes_into(pixels.reshape(-1).data)
-            return Picture(pixels, *facts)
         except (EOFError, ConnectionError):
             raise self._death(timeout) from None
+        if isinstance(answer, Exception):
+            raise answer
+        (height, width), *facts = answer
+        pixels = np.frombuffer(self._memory, np.uint8, height * width).reshape(height, width)
+        return Picture(pixels.copy(), *facts)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            code = f"from {__name__} import serve; serve({theirs.fileno()}, {self._limits!r})"
+        with theirs, _shared_file(self._size) as file:
+            descriptors = theirs.fileno(), file.fileno()
+            code = f"from {__name__} import serve; serve({descriptors}, {self._limits!r})"
             self._child = subprocess.Popen(
                 [sys.executable, "-c", f"from lpr_core.decode import DecodeLimits; {code}"],
-                pass_fds=[theirs.fileno()],
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
             )
+            self._memory = mmap.mmap(file.fileno(), self._size)
         self._connection = Connection(ours.detach())
 
     def _death(self, timeout: float) -> Exception:
         assert self._child is not None
         self._connection.close()
+        self._memory.close()
         status = self._child.wait()
         self._child = None
         if status == -signal.SIGALRM:
@@ -96,15 +106,26 @@ class DecoderProcess:
         return DecoderCrashedError(f"the decoder died of it ({cause})")
 
 
-def serve(descriptor: int, limits: DecodeLimits) -> None:
-    """The child: decode what comes through a socket, until there is nobody to ask."""
-    connection = Connection(descriptor)
+def _shared_file(size: int) -> IO[bytes]:
+    """A file in memory, of which only what is used takes room."""
+    if hasattr(os, "memfd_create"):  # of Linux; not bounded by /dev/shm as shared_memory is
+        file: IO[bytes] = os.fdopen(os.memfd_create("platebeam"), "wb")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    file.truncate(size)
+    return file
+
+
+def serve(descriptors: tuple[int, int], limits: DecodeLimits) -> None:
+    """The child: decode what lies in the memory, as long as somebody asks through the socket."""
+    connection = Connection(descriptors[0])
+    memory = mmap.mmap(descriptors[1], 0)
     while True:
         try:
-            timeout: float = connection.recv()
-            data = connection.recv_bytes()
+            length, timeout = connection.recv()
         except EOFError:
             return
+        data = memory[:length]
         signal.setitimer(signal.ITIMER_REAL, timeout)
         try:
             picture = decode(data, limits)
@@ -113,6 +134,6 @@ def serve(descriptor: int, limits: DecodeLimits) -> None:
             continue
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        pixels = np.ascontiguousarray(picture.pixels)
+        pixels = picture.pixels
+        np.frombuffer(memory, np.uint8, pixels.size).reshape(pixels.shape)[:] = pixels
         connection.send((pixels.shape, picture.format, picture.orientation, picture.captured_at))
-        connection.send_bytes(pixels.reshape(-1).data)
