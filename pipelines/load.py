@@ -44,6 +44,14 @@ TRANSIENT_ERRNOS = frozenset(
     }
 )
 
+TRANSIENT_NAMES = frozenset(
+    {
+        *("ClientConnectionError", "ClientPayloadError"),  # aiohttp
+        *("HTTPClientError", "IncompleteReadError", "ResponseStreamingError"),  # botocore
+    }
+)
+"""Drivers' own errors for connections that broke, by name: the drivers may not be installed."""
+
 Fetched: TypeAlias = "tuple[LoadedPicture | PictureResult, int]"
 """A picture's bytes or what it failed of, and how many attempts came before the last."""
 
@@ -196,6 +204,8 @@ def is_transient(error: BaseException | None) -> bool:
             return True
         if isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS:
             return True
+        if any(kind.__name__ in TRANSIENT_NAMES for kind in type(error).__mro__):
+            return True
         status = _http_status(error)
         if status is not None:
             return status in TRANSIENT_STATUSES or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
@@ -239,5 +249,7 @@ def _failure(uri: str, error: Exception) -> Failure:
     for kind, reason, text in _REASONS:
         if isinstance(error, kind):
             return Failure(Stage.LOAD, reason, f"{uri}: {text}")
+    if _http_status(error) in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+        return Failure(Stage.LOAD, Reason.PERMISSION_DENIED, f"{uri}: reading it is not permitted")
     text = getattr(error, "strerror", None) or str(error)
     return Failure(Stage.LOAD, Reason.IO_ERROR, f"{uri}: {type(error).__name__}: {text}")

@@ -43,6 +43,10 @@ class ClientError(Exception):
         self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
 
 
+class ClientPayloadError(Exception):
+    """An answer that was cut short, as aiohttp tells it."""
+
+
 @pytest.mark.parametrize(
     ("error", "transient"),
     [
@@ -57,6 +61,7 @@ class ClientError(Exception):
         (ClientError(404), False),
         (caused_by(OSError("busy"), ClientError(503)), True),
         (caused_by(PermissionError("no"), ClientError(403)), False),
+        (ClientPayloadError(), True),
         (FileNotFoundError(), False),
         (ValueError(), False),
     ],
