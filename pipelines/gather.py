@@ -29,8 +29,8 @@ from pipelines.inputs import (
 )
 from pipelines.metrics import AddCounts, Counts
 from pipelines.progress import announce
-from pipelines.resume import EarlierRead, Resume, earlier_reads
-from pipelines.uris import open_store
+from pipelines.resume import EarlierRead, EarlierReads, Resume
+from pipelines.uris import OpensStores, open_store
 
 GROUPS = 4096
 """Groups of URIs: enough to share among many workers, few enough to pack many URIs into each."""
@@ -61,7 +61,7 @@ def unpack(block: bytes) -> list[Any]:
     return items
 
 
-class ListFn(beam.DoFn):
+class ListFn(OpensStores, beam.DoFn):
     """Lists one level of a folder, or all of them; the refs come with their INPUT and place."""
 
     def __init__(self, deep: bool) -> None:
@@ -110,7 +110,7 @@ class PackByUri(beam.DoFn):
         self.start_bundle()
 
 
-class GatherFn(beam.DoFn):
+class GatherFn(OpensStores, beam.DoFn):
     """Makes one ref of all that is said of a URI, and leaves out what need not be read again."""
 
     def __init__(self, truths: TruthFiles, resume: Resume) -> None:
@@ -210,7 +210,7 @@ class GatherInputs(beam.PTransform):
                 listings.pipeline
                 | "EarlierFiles" >> beam.Create(self.earlier)
                 | "SpreadEarlier" >> beam.Reshuffle()
-                | "EarlierReads" >> beam.FlatMap(earlier_reads)
+                | "EarlierReads" >> beam.ParDo(EarlierReads())
                 | "PackEarlier" >> beam.ParDo(PackByUri())
             )
         gathered = (

@@ -25,7 +25,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines.failures import Failure, Reason, Stage
 from pipelines.inputs import source_version
 from pipelines.pictures import LoadedPicture, NamedPicture, PictureResult
-from pipelines.uris import open_store
+from pipelines.uris import OpensStores, open_store
 
 FETCHES = 4
 """Pictures that are fetched ahead."""
@@ -56,7 +56,7 @@ Fetched: TypeAlias = "tuple[LoadedPicture | PictureResult, int]"
 """A picture's bytes or what it failed of, and how many attempts came before the last."""
 
 
-class LoadFn(beam.DoFn):
+class LoadFn(OpensStores, beam.DoFn):
     """Fetches pictures, FETCHES of them ahead, and hands them on in their order."""
 
     def __init__(self, max_bytes: int, attempts: int, timeout: float) -> None:
@@ -161,7 +161,8 @@ def _fetch(picture: NamedPicture, max_bytes: int) -> LoadedPicture | PictureResu
         raise IsADirectoryError if not info.get("islink") else _LinkToFolderError
     if info["type"] == "other":  # opening a pipe would wait for ever
         raise _NotAFileError("not a regular file")
-    data = fs.cat_file(path, end=max_bytes + 1) if size is None or size <= max_bytes else b""
+    # S3 has no range of an object without bytes.
+    data = fs.cat_file(path, end=max_bytes + 1) if size is None or 0 < size <= max_bytes else b""
     if max(size or 0, len(data)) > max_bytes:
         raise _TooManyBytesError(max(size or 0, len(data)), max_bytes)
     facts = replace(

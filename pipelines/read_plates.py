@@ -33,6 +33,7 @@ from pipelines.inputs import Listing, TruthFiles, find_listings
 from pipelines.metrics import AddCounts, AddSlices, count_outcome, count_slices
 from pipelines.pictures import named
 from pipelines.progress import progress, tick, worker_chatter_kept
+from pipelines.redact import redact
 from pipelines.resume import Resume, earlier_files
 from pipelines.run_record import (
     CommitRun,
@@ -41,7 +42,6 @@ from pipelines.run_record import (
     read_record,
     read_records,
     record_path,
-    redact,
     utc_now,
 )
 from pipelines.shared_reader import SharedReader, load_bundle
@@ -57,7 +57,13 @@ from pipelines.tables import (
     shard_of,
     truth_rows,
 )
-from pipelines.uris import canonical_uri, open_store
+from pipelines.uris import (
+    add_storage_options,
+    canonical_uri,
+    make_parent,
+    open_store,
+    use_storage_options,
+)
 
 LOCAL_RUNNERS = ("direct", "fnapi")
 """In small letters and without the "runner" at the end, as Beam compares names."""
@@ -93,6 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="CSV",
         help="known plates: image, x, y, w, h, text and any labels; may be repeated",
     )
+    add_storage_options(parser)
     parser.add_argument("--bundle", metavar="FOLDER", help="models (default: those of the package)")
     parser.add_argument(
         "--detector",
@@ -251,6 +258,7 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         SystemExit: an option that argparse refuses.
     """
     arguments, beam_arguments = make_parser().parse_known_args(argv)
+    use_storage_options(arguments.storage_options)
     pipeline, is_local = _make_pipeline(beam_arguments, arguments)
     folder = None if arguments.bundle is None else canonical_uri(arguments.bundle)
     bundle, reader = _load_reader(arguments, folder)
@@ -353,7 +361,7 @@ def _check_output(run: Run, arguments: argparse.Namespace) -> list[str]:
         fs, path = open_store(record_path(run.output, run.run_id))
         if fs.exists(path):
             raise OptionError(f"{run.output} already has a run {run.run_id}")
-        fs.makedirs(fs._parent(path), exist_ok=True)
+        make_parent(fs, path)
         fs.pipe_file(f"{path}.tmp", b"")
         fs.rm_file(f"{path}.tmp")
         if arguments.resume is None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import apache_beam as beam
 import pyarrow.parquet as pq
 
 from lpr_core.decode import DecodeReason
-from pipelines.uris import open_store
+from pipelines.uris import OpensStores, open_store
 
 READING_OPTIONS = ("max_bytes", "max_pixels", "keep_crops")
 """Options beside the reader's configuration that decide what the rows of a picture hold."""
@@ -63,14 +64,17 @@ def earlier_files(
     ]
 
 
-def earlier_reads(uri: str) -> Iterator[EarlierRead]:
-    """The rows of a file of an images table that stand."""
-    fs, path = open_store(uri)
-    verdicts = {None, *(reason.value for reason in DecodeReason)}
-    with fs.open(path, "rb") as file:
-        for batch in pq.ParquetFile(file).iter_batches(
-            columns=["uri", "source_version", "sha256", "reason"]
-        ):
-            for row in batch.to_pylist():
-                if row["sha256"] is not None and row["reason"] in verdicts:
-                    yield EarlierRead(row["uri"], row["source_version"], row["sha256"])
+class EarlierReads(OpensStores, beam.DoFn):
+    """The rows of files of images tables that stand."""
+
+    def process(self, uri: str) -> Iterator[EarlierRead]:
+        """Yield those of one file."""
+        fs, path = open_store(uri)
+        verdicts = {None, *(reason.value for reason in DecodeReason)}
+        with fs.open(path, "rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(
+                columns=["uri", "source_version", "sha256", "reason"]
+            ):
+                for row in batch.to_pylist():
+                    if row["sha256"] is not None and row["reason"] in verdicts:
+                        yield EarlierRead(row["uri"], row["source_version"], row["sha256"])

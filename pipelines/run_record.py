@@ -7,10 +7,8 @@ accidents and edits; they do not stop someone who can rewrite the record.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +26,7 @@ from pipelines.metrics import ALL, Counts, Slices, confusions, figures
 from pipelines.pictures import ImageStatus
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.tables import DataFile, Run, write_table
-from pipelines.uris import open_store
+from pipelines.uris import OpensStores, is_object_store, make_parent, open_store
 
 FORMAT = "platebeam-run"
 FORMAT_VERSION = 2
@@ -98,46 +96,6 @@ def library_versions() -> dict[str, str | None]:
     return versions
 
 
-_SECRET_NAME = re.compile(
-    r"secret|token|passw|pwd|credential|signature|auth(?!or(?!i))|(?<![a-z])sig(?![a-z])"
-    r"|((?<![a-z])|api|access|account|private|shared)keys?(?![a-z])"
-)
-_USER = re.compile(r"(?<=://)([^/@\s:]*:(?!:)\S*|[^/@\s]+)@")
-"""User and password in a URL; a password may hold slashes and @, so it ends at the last @."""
-
-
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
-
-
-def redact(value: Any, name: str = "") -> Any:
-    """An option's value without secrets: what goes by such a name, and users in URLs.
-
-    Names are those of options, of keys in dictionaries and JSON, and of `name=value` in texts.
-    """
-    if isinstance(value, Mapping):
-        return {
-            key: redact(item, name if _is_secret(name) else str(key)) for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [redact(item, name) for item in value]
-    if value is None or isinstance(value, bool):
-        return value
-    if _is_secret(name):
-        return "***"
-    if isinstance(value, (int, float)):
-        return value
-    text = str(value)
-    if text.lstrip().startswith(("{", "[")):
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.dumps(redact(json.loads(text)))
-    return re.sub(
-        r"([\w.-]+)=([^&;,\s]+)",
-        lambda pair: f"{pair[1]}=***" if _is_secret(pair[1]) else pair[0],
-        _USER.sub("***@", text),
-    )
-
-
 def check_accounts(inputs: int, counts: Counts, files: Sequence[DataFile]) -> None:
     """Every input to read has one outcome and one row; every plate and truth has its row.
 
@@ -164,7 +122,7 @@ def check_accounts(inputs: int, counts: Counts, files: Sequence[DataFile]) -> No
         )
 
 
-class CommitRun(beam.DoFn):
+class CommitRun(OpensStores, beam.DoFn):
     """The job's last step: check the accounts, write the metrics, then the record.
 
     A repeated attempt replaces the record by its like.
@@ -270,9 +228,13 @@ def record_path(output: str, run_id: str) -> str:
 def write_record(record: Mapping[str, Any], output: str) -> None:
     """Write a record, whole or not at all."""
     fs, path = open_store(record_path(output, record["run_id"]))
-    fs.makedirs(fs._parent(path), exist_ok=True)
-    fs.pipe_file(f"{path}.tmp", json.dumps(record, indent=1).encode())
-    fs.mv(f"{path}.tmp", path)
+    data = json.dumps(record, indent=1).encode()
+    make_parent(fs, path)
+    if is_object_store(fs):
+        fs.pipe_file(path, data)
+    else:
+        fs.pipe_file(f"{path}.tmp", data)
+        fs.mv(f"{path}.tmp", path)
 
 
 def read_record(output: str, run_id: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from pipelines.pictures import ImageStatus
 from pipelines.run_record import read_records
 from pipelines.schemas import SCHEMAS
 from pipelines.summary import print_aligned
-from pipelines.uris import canonical_uri, open_store
+from pipelines.uris import add_storage_options, canonical_uri, open_store, use_storage_options
 
 COUNTS = ("inputs", "unchanged", *(status.value for status in ImageStatus), "plates_read")
 
@@ -79,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="HOURS",
         help="leave younger files, which a job may still be writing (default: %(default)s)",
     )
+    add_storage_options(parser)
     arguments = parser.parse_args(argv)
+    use_storage_options(arguments.storage_options)
     output = canonical_uri(arguments.output)
     try:
         records = sorted(read_records(output), key=lambda record: str(record["started_at"]))

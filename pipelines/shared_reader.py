@@ -6,7 +6,7 @@ from apache_beam.utils.shared import Shared
 
 from lpr_core.bundle import Bundle, BundleError
 from lpr_core.plate_reader import PlateReader, ReaderConfig, keep_opencv_to_one_thread
-from pipelines.uris import open_store
+from pipelines.uris import OpensStores, open_store
 
 
 def load_bundle(folder: str | None = None) -> Bundle:
@@ -26,7 +26,7 @@ def load_bundle(folder: str | None = None) -> Bundle:
     return Bundle.from_files(files)
 
 
-class SharedReader:
+class SharedReader(OpensStores):
     """A handle that goes to the workers in place of the reader itself.
 
     All DoFns of a process that hold copies of one handle get the same reader, and with it one copy

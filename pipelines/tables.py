@@ -23,7 +23,7 @@ from pipelines.failures import TIMED_STAGES
 from pipelines.metrics import judge
 from pipelines.pictures import PictureResult
 from pipelines.schemas import SCHEMAS
-from pipelines.uris import open_store
+from pipelines.uris import OpensStores, make_parent, open_store
 
 ROW_GROUP_BYTES = 2**20
 ROWS_AT_ONCE = 256
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(OpensStores):
     """What every row of a run shares, and where it goes.
 
     Attributes:
@@ -201,7 +201,7 @@ class TableFile:
         self._path = f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
         self._schema = SCHEMAS[table]
         fs, path = open_store(f"{run.output}/{self._path}")
-        fs.makedirs(fs._parent(path), exist_ok=True)
+        make_parent(fs, path)
         self._target = fs.open(path, "wb")
         self._file = _HashedFile(self._target)
         self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
@@ -272,7 +272,7 @@ def remove_file(file: DataFile, committed: object, run: Run) -> None:
         fs.rm_file(path)
 
 
-class WriteTable(beam.DoFn):
+class WriteTable(OpensStores, beam.DoFn):
     """Writes one file a bundle, and names it when the bundle ends."""
 
     def __init__(
