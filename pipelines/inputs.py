@@ -174,7 +174,9 @@ def look_into(listing: Listing) -> Found:
         return Found([_writable(ImageRef(listing.uri))])
     if listing.kind is Kind.MANIFEST:
         return Found(map(_writable, read_manifest(listing.uri, listing.row_group)))
-    fs, path = open_store(listing.uri, skip_instance_cache=True)
+    # A new client of S3 takes 0.2 s, too long for each folder; an archive keeps the list it read.
+    is_new = listing.kind is Kind.GLOB or bool(split_chain(listing.uri)[1])
+    fs, path = open_store(listing.uri, skip_instance_cache=is_new)
     if listing.kind is Kind.FOLDER:
         try:
             listed = fs.ls(path, detail=True)
