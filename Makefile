@@ -7,13 +7,13 @@ MODELS ?= models
 BUNDLE ?= lpr_core/bundles/default
 MACHINE ?= unknown
 
-.PHONY: demo test lint samples pins bundle characters reader detector clean
+.PHONY: demo test servers lint samples pins bundle characters reader detector clean
 
 demo: .venv/runtime
 	rm -rf demo-output
 	$(BIN)/platebeam read samples --truth samples/truth.csv --output demo-output --show-reads 30
 
-test: .venv/development
+test: .venv/development servers
 	$(BIN)/python -m pytest -n auto
 
 lint: .venv/development
@@ -87,6 +87,16 @@ clean:
 
 .venv/runtime: setup.py | .venv/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+# The object stores that the tests run, in an environment of their own: they and the drivers pin
+# other versions of the same libraries.
+servers: .venv/servers/installed
+
+.venv/servers/installed: Makefile
+	$(PYTHON) -m venv .venv/servers
+	.venv/servers/bin/pip install --quiet --disable-pip-version-check \
+	    'moto[server]==5.2.5' gcp-storage-emulator==2026.7.19
 	touch $@
 
 .venv/development: setup.py | .venv/bin/pip
