@@ -233,10 +233,19 @@ def _writable(ref: ImageRef) -> ImageRef:
 
 def source_version(info: Mapping[str, Any]) -> str | None:
     """A source's own mark of its content, from what fsspec tells about a file."""
-    for key in ("etag", "ETag", "generation"):
+    # In Google's store the etag also changes with what is said of an object.
+    for key in ("generation", "etag", "ETag"):
         if info.get(key):
             return f"{key.lower()}:{info[key]}"
-    for key in ("mtime", "LastModified", "last_modified", "updated", "date_time", "created"):
+    for key in (
+        "mtime",
+        "LastModified",
+        "Last-Modified",
+        "last_modified",
+        "updated",
+        "date_time",
+        "created",
+    ):
         if info.get(key):
             return f"size:{info.get('size')},mtime:{info[key]}"
     return None
@@ -263,8 +272,16 @@ def read_manifest(uri: str, row_group: int | None = None) -> Iterator[ImageRef]:
             problem = Failure(Stage.INPUT, Reason.BAD_ROW, f"{where}: {error}")
             yield ImageRef(where, problem=problem)
             continue
-        target = f"{folder}/{row.key}{outer}" if is_relative(row.key) else row.key
+        target = f"{_joined(folder, row.key)}{outer}" if is_relative(row.key) else row.key
         yield ImageRef(canonical_uri(target), _truths([row]), row.labels, row.captured_at)
+
+
+def _joined(folder: str, relative: str) -> str:
+    """A path below a folder, or beside it; stores do not resolve the dots."""
+    scheme, separator, path = folder.partition("://")
+    if ".." not in relative.split("/") or not separator:
+        return f"{folder}/{relative}"
+    return f"{scheme}://{posixpath.normpath(f'{path}/{relative}')}"
 
 
 class TruthFiles:

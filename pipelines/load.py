@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import http
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ TRANSIENT_ERRNOS = frozenset(
     {
         *(errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
         *(errno.EINTR, errno.EIO, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT),
+        socket.EAI_AGAIN,
     }
 )
 
@@ -48,6 +50,7 @@ TRANSIENT_NAMES = frozenset(
     {
         *("ClientConnectionError", "ClientPayloadError"),  # aiohttp
         *("HTTPClientError", "IncompleteReadError", "ResponseStreamingError"),  # botocore
+        *("ConnectionError", "Timeout"),  # botocore, requests
     }
 )
 """Drivers' own errors for connections that broke, by name: the drivers may not be installed."""
@@ -250,7 +253,9 @@ def _failure(uri: str, error: Exception) -> Failure:
     for kind, reason, text in _REASONS:
         if isinstance(error, kind):
             return Failure(Stage.LOAD, reason, f"{uri}: {text}")
-    if _http_status(error) in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+    forbidden = http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN
+    # gcsfs tells a 403 by nothing but the text.
+    if _http_status(error) in forbidden or str(error).startswith("Forbidden"):
         return Failure(Stage.LOAD, Reason.PERMISSION_DENIED, f"{uri}: reading it is not permitted")
     text = getattr(error, "strerror", None) or str(error)
     return Failure(Stage.LOAD, Reason.IO_ERROR, f"{uri}: {type(error).__name__}: {text}")

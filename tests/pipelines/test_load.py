@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +62,8 @@ class ClientPayloadError(Exception):
         (ClientError(404), False),
         (caused_by(OSError("busy"), ClientError(503)), True),
         (caused_by(PermissionError("no"), ClientError(403)), False),
-        (ClientPayloadError(), True),
+        (caused_by(ClientPayloadError(), StatusError(400)), True),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), True),
         (FileNotFoundError(), False),
         (ValueError(), False),
     ],
