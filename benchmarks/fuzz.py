@@ -35,7 +35,7 @@ PEAK = 800
 """Megabytes: of a process with its networks, besides one picture of the most pixels allowed."""
 
 MAX_PIXELS = 16_000_000
-WRONG = {"decode/crashed", "decode/timeout", "detect/timeout", "recognise/timeout"}
+WRONG = {"decode/crashed", *(f"{stage}/timeout" for stage in ("decode", "detect", "segment"))}
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 

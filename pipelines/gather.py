@@ -25,12 +25,11 @@ from pipelines.inputs import (
     TruthFiles,
     look_into,
     merge,
-    source_version,
 )
 from pipelines.metrics import AddCounts, Counts
 from pipelines.progress import announce
 from pipelines.resume import EarlierRead, EarlierReads, Resume
-from pipelines.uris import OpensStores, open_store
+from pipelines.uris import OpensStores
 
 GROUPS = 4096
 """Groups of URIs: enough to share among many workers, few enough to pack many URIs into each."""
@@ -46,8 +45,11 @@ LEVELS = 3
 
 COUNTS, FOLDERS = "counts", "folders"
 
-Said: TypeAlias = "tuple[int, int, ImageRef] | EarlierRead"
-"""What is said of a URI: a ref with its INPUT and its place there, or how it was read before."""
+Placed: TypeAlias = tuple[int, tuple[int, int], ImageRef]
+"""A ref with its INPUT and its place there: part and row."""
+
+Said: TypeAlias = "Placed | EarlierRead"
+"""What is said of a URI: a ref, or how it was read before."""
 
 
 def pack(items: Sequence[Any]) -> bytes:
@@ -73,7 +75,7 @@ class ListFn(OpensStores, beam.DoFn):
         while waiting:
             found = look_into(waiting.pop())
             for ref in found.refs:
-                yield listing.given, place, ref
+                yield listing.given, (listing.row_group or 0, place), ref
                 place += 1
             if found.ignored:
                 yield TaggedOutput(COUNTS, Counter({("ignored",): found.ignored}))
@@ -148,7 +150,7 @@ class GatherFn(OpensStores, beam.DoFn):
         yield TaggedOutput(COUNTS, counts)
 
 
-def _once_each(said: Iterable[tuple[int, int, ImageRef]]) -> list[ImageRef]:
+def _once_each(said: Iterable[Placed]) -> list[ImageRef]:
     """Rows that share a URI as one ref, in the order in which they were given."""
     refs: dict[tuple[str, bool], ImageRef] = {}
     for _, _, ref in sorted(said, key=lambda item: item[:2]):
@@ -160,22 +162,15 @@ def _once_each(said: Iterable[tuple[int, int, ImageRef]]) -> list[ImageRef]:
 def _unless_unchanged(
     ref: ImageRef, earlier: Sequence[EarlierRead], resume: Resume
 ) -> ImageRef | None:
-    """The ref if it has to be read; with --resume=content only its bytes can tell that later."""
-    if not earlier or ref.problem is not None:
+    """The ref if it has to be read, or if only load can tell: of a manifest's pictures the version,
+    with --resume=content the bytes."""
+    by_content = resume is Resume.CONTENT
+    marks = {read.sha256 if by_content else read.version for read in earlier} - {None}
+    if ref.problem is not None or not marks:
         return ref
-    if resume is Resume.CONTENT:
-        return replace(ref, known=tuple(sorted({read.sha256 for read in earlier})))
-    version = ref.version or _current_version(ref.uri)
-    unchanged = version is not None and version in {read.version for read in earlier}
-    return None if unchanged else ref
-
-
-def _current_version(uri: str) -> str | None:
-    try:
-        fs, path = open_store(uri)
-        return source_version(fs.info(path))
-    except Exception:  # load will say what is wrong with it
-        return None
+    if by_content or ref.version is None:
+        return replace(ref, known=tuple(sorted(map(str, marks))))
+    return None if ref.version in marks else ref
 
 
 @dataclass(eq=False)

@@ -56,8 +56,8 @@ class ImageRef:
             gave an offset.
         version: the source's own mark of its content where the listing told it: see
             `source_version`.
-        known: hashes that the content had when it was read before; where it still has one of them,
-            it is not read again.
+        known: versions or hashes that the content had when it was read before; where it still has
+            one of them, it is not read again.
         problem: why this is no usable input (of a row of a manifest with file and line), or None.
     """
 
@@ -210,7 +210,9 @@ def _sort_out(listing: Listing, fs: Any, entries: Sequence[Mapping[str, Any]]) -
         uri = full + split_chain(listing.uri)[1]
         wanted = _is_picture(name) or (is_glob and not is_folder)
         if wanted or (info.get("islink") and fs.isdir(name)):
-            refs.append(_writable(ImageRef(uri, version=source_version(info))))
+            # A list tells a link's own time, load that of the file behind it.
+            version = None if info.get("islink") else source_version(info)
+            refs.append(_writable(ImageRef(uri, version=version)))
         elif is_glob or not is_folder:
             ignored += 1
         if is_folder and not is_glob:
@@ -237,6 +239,8 @@ def source_version(info: Mapping[str, Any]) -> str | None:
     for key in ("generation", "etag", "ETag"):
         if info.get(key):
             return f"{key.lower()}:{info[key]}"
+    if info.get("CRC"):  # of a member of a zip, whose times are often all the same
+        return f"size:{info.get('size')},crc:{info['CRC']}"
     for key in (
         "mtime",
         "LastModified",

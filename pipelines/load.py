@@ -10,6 +10,7 @@ import errno
 import hashlib
 import http
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -29,10 +30,10 @@ from pipelines.pictures import LoadedPicture, NamedPicture, PictureResult
 from pipelines.uris import OpensStores, open_store
 
 FETCHES = 4
-"""Pictures that are fetched ahead."""
+"""Pictures that are fetched or waiting at a time."""
 
 HELD_BYTES = 32 * 2**20
-"""Nothing more is fetched while those fetched ahead hold more."""
+"""No other fetch begins while those fetched ahead hold more."""
 
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=20)
 """Seconds to wait before another attempt."""
@@ -67,61 +68,67 @@ class LoadFn(OpensStores, beam.DoFn):
         self._attempts = attempts
         self._timeout = timeout
 
-    def setup(self) -> None:
-        """Start the threads that fetch."""
-        self._fetchers = futures.ThreadPoolExecutor(FETCHES)
-
-    def teardown(self) -> None:
-        """Let them go; one that hangs is not waited for."""
-        self._fetchers.shutdown(wait=False, cancel_futures=True)
-
     def start_bundle(self) -> None:
         """Forget what an attempt that failed left behind."""
-        self._ahead: deque[tuple[NamedPicture, futures.Future[Fetched]]] = deque()
+        self._ahead: deque[tuple[NamedPicture, float, futures.Future[Fetched]]] = deque()
 
     def process(self, picture: NamedPicture) -> Iterator[LoadedPicture | PictureResult]:
-        """Begin with one more, and hand on what had its time."""
+        """Hand on what had its time, and begin with one more."""
         problem = picture.facts.ref.problem
         if problem is not None:
             yield _counted(PictureResult(picture.facts, failure=problem))
             return
-        fetch = self._fetchers.submit(
-            fetch_picture, picture, self._max_bytes, self._attempts, self._timeout
-        )
-        self._ahead.append((picture, fetch))
-        while len(self._ahead) > FETCHES or self._held() > HELD_BYTES:
+        while len(self._ahead) >= FETCHES or self._held() > HELD_BYTES:
             yield self._next()
+        self._ahead.append((picture, time.monotonic(), self._begin(picture)))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Hand on the rest."""
         while self._ahead:
             yield GlobalWindows.windowed_value(self._next())
 
+    def _begin(self, picture: NamedPicture) -> futures.Future[Fetched]:
+        """Fetch on a thread that nobody has to wait for, as a pool's are at the process's end."""
+        future: futures.Future[Fetched] = futures.Future()
+
+        def fetch() -> None:
+            try:
+                future.set_result(
+                    fetch_picture(picture, self._max_bytes, self._attempts, self._timeout)
+                )
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=fetch, daemon=True).start()
+        return future
+
     def _held(self) -> int:
         """Bytes of what has been fetched and not handed on."""
-        done = [fetch.result()[0] for _, fetch in self._ahead if fetch.done()]
+        done = [fetch.result()[0] for _, _, fetch in self._ahead if fetch.done()]
         return sum(len(item.data) for item in done if isinstance(item, LoadedPicture))
 
     def _next(self) -> LoadedPicture | PictureResult:
-        picture, fetch = self._ahead.popleft()
+        picture, begun, fetch = self._ahead.popleft()
         try:
-            done, retries = fetch.result(self._timeout)
+            done, retries = fetch.result(max(0.0, begun + self._timeout - time.monotonic()))
         except futures.TimeoutError:
-            self._fetchers.shutdown(wait=False)  # what waits behind the one that hangs goes on
-            self._fetchers = futures.ThreadPoolExecutor(FETCHES)
-            message = f"{picture.facts.ref.uri}: not fetched within {self._timeout:g} seconds"
-            failure = Failure(Stage.LOAD, Reason.TIMEOUT, message)
-            return _counted(PictureResult(picture.facts, failure=failure))
+            return _counted(_too_late(picture, self._timeout))
         if retries:
             Metrics.counter("platebeam", "load_retries").inc(retries)
         return _counted(done)
+
+
+def _too_late(picture: NamedPicture, timeout: float) -> PictureResult:
+    message = f"{picture.facts.ref.uri}: not fetched within {timeout:g} seconds"
+    return PictureResult(picture.facts, failure=Failure(Stage.LOAD, Reason.TIMEOUT, message))
 
 
 def _counted(
     picture: LoadedPicture | PictureResult,
 ) -> LoadedPicture | PictureResult:
     if isinstance(picture, PictureResult):
-        Metrics.counter("platebeam", picture.status.value).inc()
+        outcome = "unchanged" if picture.unchanged else picture.status.value
+        Metrics.counter("platebeam", outcome).inc()
     return picture
 
 
@@ -132,7 +139,7 @@ def fetch_picture(picture: NamedPicture, max_bytes: int, attempts: int, timeout:
         picture: an input without a problem.
         max_bytes: a larger file is not fetched where its size is known before.
         attempts: how often to try.
-        timeout: seconds after which no further attempt is made.
+        timeout: seconds that it may take; after them no further attempt is made.
     """
     start = time.perf_counter()
     retrying = tenacity.Retrying(
@@ -143,15 +150,20 @@ def fetch_picture(picture: NamedPicture, max_bytes: int, attempts: int, timeout:
     )
     try:
         done = retrying(_fetch, picture, max_bytes)
-    except _TruncatedError as error:  # or shorter by nature, such as a compressed object
-        done = error.picture
+    except _TruncatedError as error:
+        # Or shorter by nature, such as a compressed object. Without the version that a whole one
+        # has, another run will not take this for it.
+        done = replace(error.picture, facts=replace(error.picture.facts, version=None))
     except MemoryError:  # says something of the machine, nothing of the picture
         raise
     except Exception as error:  # drivers raise more than OSError
         failure = _failure(picture.facts.ref.uri, error)
         done = PictureResult(picture.facts, failure=failure)
-    spent = Stage.LOAD, 1000 * (time.perf_counter() - start)
-    done = replace(done, facts=replace(done.facts, milliseconds=(spent,)))
+    spent = time.perf_counter() - start
+    if spent > timeout:
+        done = _too_late(picture, timeout)
+    milliseconds = ((Stage.LOAD, 1000 * spent),)
+    done = replace(done, facts=replace(done.facts, milliseconds=milliseconds))
     return done, retrying.statistics["attempt_number"] - 1
 
 
@@ -159,7 +171,9 @@ def _fetch(picture: NamedPicture, max_bytes: int) -> LoadedPicture | PictureResu
     ref = picture.facts.ref
     fs, path = open_store(ref.uri)
     info = fs.info(path)
-    size = info.get("size")
+    size, version = info.get("size"), source_version(info)
+    if version in ref.known:
+        return PictureResult(picture.facts, unchanged=True)
     if info["type"] == "directory":
         raise IsADirectoryError if not info.get("islink") else _LinkToFolderError
     if info["type"] == "other":  # opening a pipe would wait for ever
@@ -171,7 +185,7 @@ def _fetch(picture: NamedPicture, max_bytes: int) -> LoadedPicture | PictureResu
     facts = replace(
         picture.facts,
         sha256=hashlib.sha256(data).hexdigest(),
-        version=source_version(info),
+        version=version,
         bytes=len(data),
     )
     loaded = LoadedPicture(facts, data)

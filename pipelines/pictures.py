@@ -29,14 +29,6 @@ class ImageStatus(str, Enum):
     FAILED = "failed"
 
 
-class StageError(Exception):
-    """Raised by a stage whose input cannot be used."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 @dataclass(frozen=True)
 class PictureFacts:
     """What is known of an input so far.

@@ -37,6 +37,7 @@ from pipelines.redact import redact
 from pipelines.resume import Resume, earlier_files
 from pipelines.run_record import (
     CommitRun,
+    RecordError,
     RunPlan,
     RunState,
     read_record,
@@ -62,6 +63,7 @@ from pipelines.uris import (
     canonical_uri,
     make_parent,
     open_store,
+    output_folder,
     use_storage_options,
 )
 
@@ -179,7 +181,7 @@ def make_parser() -> argparse.ArgumentParser:
         const=Resume.VERSION.value,
         help="leave out what committed runs of FOLDER have read with these models and options: by "
         "the source's version, which a listing tells, or by content, which is fetched "
-        "(default where the option stands alone: version)",
+        "(alone, as the last argument: version)",
     )
     parser.add_argument(
         "--keep-crops", action="store_true", help="keep each plate's crop in the plates table"
@@ -265,7 +267,7 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
     run_id = (
         arguments.run_id or f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     )
-    run = Run(run_id, canonical_uri(arguments.output), bundle.sha256, reader.config.sha256)
+    run = Run(run_id, output_folder(arguments.output), bundle.sha256, reader.config.sha256)
     try:
         decode_limits = DecodeLimits(arguments.max_bytes, arguments.max_pixels)
         listings = find_listings(arguments.inputs)
@@ -370,6 +372,8 @@ def _check_output(run: Run, arguments: argparse.Namespace) -> list[str]:
         return earlier_files(records, run.output, run.bundle_sha256, run.config_sha256, options)
     except OptionError:
         raise
+    except RecordError as error:
+        raise OptionError(str(error)) from error
     except Exception as error:  # a store's driver raises what it likes
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise OptionError(f"cannot write to {run.output}: {reason}") from error

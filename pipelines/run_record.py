@@ -254,7 +254,9 @@ def read_records(output: str) -> list[dict[str, Any]]:
     """
     fs, root = open_store(output)
     records = []
-    for path in sorted(fs.glob(f"{root}/runs/*.json")):
+    for path in sorted(fs.find(f"{root}/runs")):  # a glob would take signs in the root for its own
+        if not path.endswith(".json"):
+            continue
         try:
             record = json.loads(fs.cat_file(path))
             known = (record["format"], record["format_version"]) == (FORMAT, FORMAT_VERSION)

@@ -19,7 +19,7 @@ from pipelines.pictures import ImageStatus
 from pipelines.run_record import read_records
 from pipelines.schemas import SCHEMAS
 from pipelines.summary import print_aligned
-from pipelines.uris import add_storage_options, canonical_uri, open_store, use_storage_options
+from pipelines.uris import add_storage_options, open_store, output_folder, use_storage_options
 
 COUNTS = ("inputs", "unchanged", *(status.value for status in ImageStatus), "plates_read")
 
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_storage_options(parser)
     arguments = parser.parse_args(argv)
     use_storage_options(arguments.storage_options)
-    output = canonical_uri(arguments.output)
+    output = output_folder(arguments.output)
     try:
         records = sorted(read_records(output), key=lambda record: str(record["started_at"]))
         left = uncommitted(output, records)

@@ -15,7 +15,12 @@ from apache_beam.metrics import Metrics
 from lpr_core.decode import DecodeError, DecodeLimits, DecodeReason
 from lpr_core.plate_reader import PlateReader, compose_read, is_plate
 from lpr_core.rectify import PlateCrop
-from pipelines.decoder_process import DecoderCrashedError, DecoderProcess, DecoderTimeoutError
+from pipelines.decoder_process import (
+    DecoderCrashedError,
+    DecoderProcess,
+    DecoderTimeoutError,
+    DecoderUnavailableError,
+)
 from pipelines.failures import Failure, Reason, Stage
 from pipelines.load import LoadFn
 from pipelines.pictures import (
@@ -29,9 +34,6 @@ from pipelines.pictures import (
     SegmentedPicture,
 )
 from pipelines.shared_reader import SharedReader
-
-SHORTEST = 0.001
-"""Seconds that a decoder is given at least: none at all would mean no limit."""
 
 
 class StageError(Exception):
@@ -49,8 +51,8 @@ class Limits:
     Attributes:
         decode: bytes and pixels.
         load_attempts: how often a fetch is tried when errors are transient.
-        timeout: seconds that a picture may be under work; no stage begins later, and a decoder or
-            fetch is stopped.
+        timeout: seconds that a picture may be under work: a fetch is given up then, a decoder
+            stopped, and no stage begins later.
     """
 
     decode: DecodeLimits = field(default_factory=DecodeLimits)
@@ -72,7 +74,7 @@ def decode_picture(picture: LoadedPicture, tools: Tools) -> DecodedPicture:
     """Turn bytes into an upright grey picture."""
     left = tools.limits.timeout - _spent(picture.facts)
     try:
-        decoded = tools.decoder.decode(picture.data, max(left, SHORTEST))
+        decoded = tools.decoder.decode(picture.data, left)
     except DecodeError as error:
         raise StageError(error.reason, str(error)) from error
     except DecoderTimeoutError as error:
@@ -164,18 +166,18 @@ class StageFn(beam.DoFn):
         start = time.perf_counter()
         done: Picture
         try:
+            if _spent(picture.facts) >= self._limits.timeout:
+                message = f"not read within {self._limits.timeout:g} seconds"
+                raise StageError(Reason.TIMEOUT, message)
             done = self._work(picture, self._tools)
         except StageError as error:
             done = self._failed(picture.facts, error.reason, str(error))
-        except MemoryError:  # says something of the machine, nothing of the picture
-            raise
+        except (MemoryError, DecoderUnavailableError):
+            raise  # they say something of the machine, nothing of the picture
         except Exception as error:
             done = self._failed(picture.facts, Reason.INTERNAL_ERROR, _place(error))
         spent = (self._stage, 1000 * (time.perf_counter() - start))
         facts = replace(done.facts, milliseconds=(*done.facts.milliseconds, spent))
-        limit = self._limits.timeout
-        if _spent(facts) > limit and not isinstance(done, PictureResult):
-            done = self._failed(facts, Reason.TIMEOUT, f"not read within {limit:g} seconds")
         if isinstance(done, PictureResult):
             Metrics.counter("platebeam", done.status.value).inc()
         yield replace(done, facts=facts)

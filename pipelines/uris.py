@@ -57,6 +57,12 @@ def canonical_uri(uri: str) -> str:
     return uri
 
 
+def output_folder(uri: str) -> str:
+    """The canonical URI of an output folder: the same with and without a slash at its end."""
+    head, rest = split_chain(canonical_uri(uri))
+    return (head.rstrip("/") or "/") + rest
+
+
 def open_store(uri: str, **options: Any) -> tuple[Any, str]:
     """(fsspec file system, path in it) of a canonical URI."""
     if os.path.isabs(uri):
@@ -108,7 +114,8 @@ class OpensStores:
 
     def __setstate__(self, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
         options, attributes = state
-        use_storage_options(options)
+        if options != _in_use:  # other threads may be opening stores
+            use_storage_options(options)
         self.__dict__.update(attributes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipelines.decoder_process import (
     DecoderCrashedError,
     DecoderProcess,
     DecoderTimeoutError,
+    DecoderUnavailableError,
 )
 
 from .conftest import Tables
@@ -86,6 +88,23 @@ def test_a_child_that_someone_killed_costs_nothing(decoder: DecoderProcess, stre
     os.kill(decoder._child.pid, signal.SIGKILL)
     decoder._child.wait()
     assert decoder.decode(good, 60).format == "JPEG"
+
+
+def test_where_no_child_can_be_started_it_is_no_pictures_fault(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = (street / "one.jpg").read_bytes()
+    decoder = DecoderProcess(DecodeLimits())
+    monkeypatch.setattr(sys, "executable", "/absent/python")
+    with pytest.raises(DecoderUnavailableError, match="No such file"):
+        decoder.decode(good, 60)
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "path", ["/absent"])
+    with pytest.raises(DecoderUnavailableError, match="status 1"):
+        decoder.decode(good, 60)
+    monkeypatch.undo()
+    assert decoder.decode(good, 60).format == "JPEG"
+    decoder.close()
 
 
 def test_closing_ends_the_child(street: Path) -> None:

@@ -199,6 +199,7 @@ def test_the_vocabulary_of_failures_is_closed() -> None:
         ({"size": 5, "ETag": '"abc"'}, 'etag:"abc"'),
         ({"size": 5, "generation": "17", "updated": "2026"}, "generation:17"),
         ({"size": 5, "mtime": 12.5}, "size:5,mtime:12.5"),
+        ({"size": 5, "CRC": 7, "date_time": (1980, 1, 1, 0, 0, 0)}, "size:5,crc:7"),
         ({"size": 5}, None),
     ],
 )

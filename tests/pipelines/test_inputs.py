@@ -458,6 +458,16 @@ def test_the_parts_of_a_parquet_manifest_are_read_one_by_one(tmp_path: Path) -> 
     assert [listing.row_group for listing in find_listings([str(manifest)])] == [0, 1, 2]
     *good, third, fifth = gathered([str(manifest)]).refs
     assert names(good, tmp_path) == ["a.jpg", "b.jpg", "c.jpg"]
-    # Rows are counted from the beginning of the file.
+    # Rows are counted from the beginning of the file, and come in its order.
     assert third == problem(f"{manifest}:3", "column uri is blank")
     assert fifth == problem(f"{manifest}:5", "column uri is blank")
+
+
+def test_rows_of_a_picture_keep_their_order_across_the_parts_of_a_manifest(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.parquet"
+    rows = [("a.jpg", "AA1"), ("b.jpg", "BB1"), ("b.jpg", "BB2"), ("a.jpg", "AA2")]
+    columns = dict(zip(("uri", "text"), map(list, zip(*rows, strict=True)), strict=True))
+    pq.write_table(pa.table(columns), manifest, row_group_size=2)
+    a, b = gathered([str(manifest)]).refs
+    assert a.truths == (PlateTruth("AA1", None), PlateTruth("AA2", None))
+    assert b.truths == (PlateTruth("BB1", None), PlateTruth("BB2", None))

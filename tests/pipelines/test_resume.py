@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import read_plates
+from pipelines.run_record import read_records
 
 from .conftest import Tables
 
@@ -88,6 +89,27 @@ def test_another_output_folder_knows_nothing(folder: Path, read: Read) -> None:
     picture = folder / "one.jpg"
     read(picture)
     assert last_names(read(picture, "--resume", name="elsewhere")) == {"one.jpg"}
+
+
+def test_links_are_known_again_by_the_files_behind_them(folder: Path, read: Read) -> None:
+    archive = folder.parent / "links"
+    archive.mkdir()
+    (archive / "one.jpg").symlink_to(folder / "one.jpg")
+    os.utime(folder / "one.jpg", (1, 1))
+    read(archive)
+    assert last_names(read(archive, "--resume")) == set()
+    os.utime(folder / "one.jpg", (2, 2))
+    assert last_names(read(archive, "--resume")) == {"one.jpg"}
+
+
+def test_an_output_folder_is_the_same_by_any_name(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out[1]*"
+    for name, rows in ((f"{output}/", 1), (str(output), 0), (f"{output}//", 0)):
+        options = ["--output", name, "--resume", "--workers=1"]
+        record = read_plates.run([str(folder / "one.jpg"), *options])
+        assert record is not None
+        assert sum(file["rows"] for file in record["files"] if file["table"] == "images") == rows
+    assert len(read_records(str(output))) == 3
 
 
 def test_a_run_that_was_not_committed_does_not_count(folder: Path, read: Read) -> None:
