@@ -35,6 +35,7 @@ setup(
             "gcsfs>=2024.6",
             "hypothesis>=6.100",
             "mypy>=1.13",
+            "psutil>=6",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.8",
