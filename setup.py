@@ -46,7 +46,7 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["platebeam = pipelines.cli:main"],
+        "console_scripts": ["platebeam = pipelines.cli:run_and_leave"],
         "platebeam.commands": [
             "read = pipelines.read_plates:main",
             "runs = pipelines.runs:main",

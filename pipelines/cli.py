@@ -6,8 +6,9 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import NoReturn
 
 COMMANDS = "platebeam.commands"
 """Entry-point group; each value is a function `main(argv) -> exit status` with its own parser."""
@@ -41,5 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def run_and_leave(command: Callable[[], int] = main) -> NoReturn:
+    """Run a command and end the process with its status, at once.
+
+    Beam leaves threads behind in native code. Where they run while Python finalizes, the process is
+    aborted, and a job that is done and committed would seem to have failed.
+    """
+    status = command()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave()

@@ -27,7 +27,7 @@ from lpr_core.bundle import Bundle, BundleError
 from lpr_core.decode import DecodeLimits
 from lpr_core.networks import BACKENDS
 from lpr_core.plate_reader import DETECTORS, READERS, PlateReader, ReaderConfig
-from pipelines.cli import code_version
+from pipelines.cli import code_version, run_and_leave
 from pipelines.gather import GatherInputs, unpack
 from pipelines.inputs import Listing, TruthFiles, find_listings
 from pipelines.metrics import AddCounts, AddSlices, count_outcome, count_slices
@@ -520,4 +520,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)
