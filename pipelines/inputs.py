@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -121,15 +122,14 @@ def _listings_of(number: int, given: str) -> list[Listing]:
     elif _suffix(path) not in MANIFEST_SUFFIXES:
         kind = Kind.PICTURE
     else:
-        kind = Kind.MANIFEST
         groups = check_cells(uri, _suffix(path), MANIFEST_COLUMNS)
-        if groups is not None:
-            return [Listing(number, kind, uri, group) for group in range(groups)]
+        parts = [None] if groups is None else range(groups)
+        return [Listing(number, Kind.MANIFEST, uri, part) for part in parts]
     listing = Listing(number, kind, uri)
     # A bucket may take hours to list, and its last folder may hold the first picture.
     if isinstance(fs, LocalFileSystem):
         if kind is Kind.FOLDER:
-            fs.ls(path, detail=False)
+            os.scandir(path).close()  # what may not be listed at all is no use
         if _is_empty(listing):
             raise InputError(f"{given}: there is no picture in it")
     return [listing]

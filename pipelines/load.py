@@ -76,7 +76,7 @@ class LoadFn(OpensStores, beam.DoFn):
         """Hand on what had its time, and begin with one more."""
         problem = picture.facts.ref.problem
         if problem is not None:
-            yield _counted(PictureResult(picture.facts, failure=problem))
+            yield PictureResult(picture.facts, failure=problem)
             return
         while len(self._ahead) >= FETCHES or self._held() > HELD_BYTES:
             yield self._next()
@@ -112,24 +112,15 @@ class LoadFn(OpensStores, beam.DoFn):
         try:
             done, retries = fetch.result(max(0.0, begun + self._timeout - time.monotonic()))
         except futures.TimeoutError:
-            return _counted(_too_late(picture, self._timeout))
+            return _too_late(picture, self._timeout)
         if retries:
             Metrics.counter("platebeam", "load_retries").inc(retries)
-        return _counted(done)
+        return done
 
 
 def _too_late(picture: NamedPicture, timeout: float) -> PictureResult:
     message = f"{picture.facts.ref.uri}: not fetched within {timeout:g} seconds"
     return PictureResult(picture.facts, failure=Failure(Stage.LOAD, Reason.TIMEOUT, message))
-
-
-def _counted(
-    picture: LoadedPicture | PictureResult,
-) -> LoadedPicture | PictureResult:
-    if isinstance(picture, PictureResult):
-        outcome = "unchanged" if picture.unchanged else picture.status.value
-        Metrics.counter("platebeam", outcome).inc()
-    return picture
 
 
 def fetch_picture(picture: NamedPicture, max_bytes: int, attempts: int, timeout: float) -> Fetched:
@@ -248,7 +239,6 @@ def _http_status(error: BaseException) -> int | None:
 _REASONS: tuple[tuple[type[Exception], Reason, str], ...] = (
     (FileNotFoundError, Reason.NOT_FOUND, "there is no such file"),
     (NotADirectoryError, Reason.NOT_FOUND, "there is no such file"),
-    (PermissionError, Reason.PERMISSION_DENIED, "reading it is not permitted"),
     (
         _LinkToFolderError,
         Reason.IS_A_DIRECTORY,
@@ -267,9 +257,14 @@ def _failure(uri: str, error: Exception) -> Failure:
     for kind, reason, text in _REASONS:
         if isinstance(error, kind):
             return Failure(Stage.LOAD, reason, f"{uri}: {text}")
-    forbidden = http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN
-    # gcsfs tells a 403 by nothing but the text.
-    if _http_status(error) in forbidden or str(error).startswith("Forbidden"):
+    if _is_forbidden(error):
         return Failure(Stage.LOAD, Reason.PERMISSION_DENIED, f"{uri}: reading it is not permitted")
     text = getattr(error, "strerror", None) or str(error)
     return Failure(Stage.LOAD, Reason.IO_ERROR, f"{uri}: {type(error).__name__}: {text}")
+
+
+def _is_forbidden(error: Exception) -> bool:
+    forbidden = http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN
+    # gcsfs tells a 403 by nothing but the text.
+    by_text = str(error).startswith("Forbidden")
+    return isinstance(error, PermissionError) or _http_status(error) in forbidden or by_text
