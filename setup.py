@@ -24,9 +24,13 @@ setup(
         "ai-edge-litert>=1.3",
         "tenacity>=9",
         "tqdm>=4.66",
+        "duckdb>=2,<3",
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
+        "tabulate>=0.9",
     ],
     extras_require={
-        "train": ["tensorflow>=2.18", "keras>=3.6", "keras-tuner>=1.4", "matplotlib>=3.8"],
+        "train": ["tensorflow>=2.18", "keras>=3.6", "keras-tuner>=1.4"],
         "gcp": ["apache-beam[gcp]>=2.77,<3", "gcsfs>=2024.6"],
         "aws": ["s3fs>=2024.6"],
         "dev": [
@@ -41,6 +45,7 @@ setup(
             "ruff>=0.8",
             "s3fs>=2024.6",
             "setuptools>=68",
+            "types-tabulate",
             "types-tqdm",
             "wheel",
         ],

@@ -132,6 +132,20 @@ def read(tmp_path: Path) -> Callable[..., Tables]:
     return run
 
 
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+@pytest.fixture(scope="session")
+def samples_output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An output folder with the run "samples" of the samples, their truth and crops, to be asked
+    and not to be changed: copy it for that."""
+    folder = tmp_path_factory.mktemp("samples") / "tables"
+    known = ["--truth", str(SAMPLES / "truth.csv"), "--keep-crops"]
+    options = ["--output", str(folder), "--run-id", "samples", "--workers", "1"]
+    assert read_plates.run([str(SAMPLES), *known, *options]) is not None
+    return str(folder)
+
+
 # Object stores: real servers behind sockets, and the drivers' own environment to reach them.
 
 SERVERS = Path(__file__).parents[2] / ".venv" / "servers" / "bin"

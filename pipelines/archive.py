@@ -1,0 +1,203 @@
+"""The committed runs of an output folder as views of a DuckDB database.
+
+Only files that a run record lists are read, and nothing else can be: neither what a crashed job
+left behind, nor other files of this machine, whatever SQL is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.pictures import ImageStatus
+from pipelines.run_record import RecordError, read_records
+from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
+from pipelines.uris import add_storage_options, open_store, output_folder, use_storage_options
+
+MEMORY_LIMIT = "1500MB"
+"""Of DuckDB's own buffers; the process takes some hundred MB besides."""
+
+RUN_COUNTS = (
+    "inputs",
+    "unchanged",
+    *(status.value for status in ImageStatus),
+    "plates_found",
+    "plates_read",
+    "truths",
+)
+"""Those counts of a run record that are columns of the view `runs`."""
+
+RUNS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("state", pa.string()),
+        ("started_at", pa.timestamp("s", "UTC")),
+        ("finished_at", pa.timestamp("s", "UTC")),
+        *((name, pa.int64()) for name in RUN_COUNTS),
+        ("bundle_name", pa.string()),
+        ("bundle_sha256", pa.string()),
+        ("config_sha256", pa.string()),
+        ("code_version", pa.string()),
+    ]
+)
+"""The columns of the view `runs`: a row is a run record."""
+
+CHARACTERS = """
+    CREATE VIEW characters AS
+    SELECT run_id, read_id, uri, "index", generate_subscripts(characters, 1) - 1 AS position,
+        unnest(characters, max_depth := 2)
+    FROM plates
+"""
+
+
+VIEWS = (*SCHEMAS, "characters", "runs")
+
+
+class ArchiveError(ValueError):
+    """An output folder that cannot be asked; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Committed runs of an output folder, the earliest first.
+
+    Attributes:
+        output: the folder's canonical URI.
+        records: the runs' records.
+    """
+
+    output: str
+    records: tuple[Mapping[str, Any], ...]
+
+    def files(self, table: str) -> list[str]:
+        """The URIs of a table's files, without those that hold no rows if any holds some."""
+        listed = [
+            file for record in self.records for file in record["files"] if file["table"] == table
+        ]
+        full = [file for file in listed if file["rows"]]
+        return [f"{self.output}/{file['path']}" for file in full or listed[:1]]
+
+
+def open_archive(output: str, runs: Sequence[str] = ()) -> Archive:
+    """Read the records of an output folder.
+
+    Args:
+        output: the folder that `read` wrote to.
+        runs: the ids of the runs to look at (default: all that are committed).
+
+    Raises:
+        ArchiveError: no run was committed there, or not these, or one by another platebeam.
+    """
+    output = output_folder(output)
+    try:
+        records = sorted(read_records(output), key=lambda record: str(record["started_at"]))
+    except RecordError as error:
+        raise ArchiveError(str(error)) from error
+    except Exception as error:  # a store's driver raises what it likes
+        raise ArchiveError(f"cannot read {output}: {str(error) or repr(error)}") from error
+    if not records:
+        raise ArchiveError(f"no run is committed in {output}")
+    known = {record["run_id"]: record for record in records}
+    unknown = [run for run in runs if run not in known]
+    if unknown:
+        raise ArchiveError(
+            f"{output} has no run {', '.join(unknown)}; `platebeam runs {output}` lists them"
+        )
+    for record in records:
+        if record["schema_version"] != SCHEMA_VERSION:
+            raise ArchiveError(
+                f"run {record['run_id']} has tables of version {record['schema_version']}, this "
+                f"platebeam reads version {SCHEMA_VERSION}"
+            )
+    return Archive(output, tuple(known[run] for run in known if not runs or run in runs))
+
+
+def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with the views `images`, `plates`, `characters`, `truths`, `metrics`,
+    `confusions` and `runs`.
+
+    `characters` has a row for each character of a plate: `position` counts from 0, the other
+    columns are those of the entries of `plates.characters`. `runs` has RUNS' columns. Nothing but
+    the archive's files can be opened through it, and its settings are locked.
+    """
+    fs, _ = open_store(archive.output)
+    is_local = isinstance(fs, LocalFileSystem)
+    database = duckdb.connect(
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    if not is_local:
+        database.register_filesystem(fs)
+    readable = []
+    for table in SCHEMAS:
+        paths = archive.files(table)
+        if not is_local:
+            paths = [fs.unstrip_protocol(open_store(path)[1]) for path in paths]
+        patterns = [_escape(path) for path in paths]
+        database.read_parquet(patterns).create_view(table)
+        readable += [*paths, *patterns]
+    database.execute(CHARACTERS)
+    database.register("runs", runs_table(archive))
+    database.execute("SET allowed_paths = $1", [readable])
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+    return database
+
+
+def runs_table(archive: Archive) -> pa.Table:
+    """The records as a table of RUNS' columns."""
+    rows = [
+        {
+            **{name: record.get(name) for name in ("run_id", "state", "code_version")},
+            **{name: _time(record[name]) for name in ("started_at", "finished_at")},
+            **{name: record["counts"][name] for name in RUN_COUNTS},
+            "bundle_name": record["bundle"]["name"],
+            "bundle_sha256": record["bundle"]["sha256"],
+            "config_sha256": record["config"]["sha256"],
+        }
+        for record in archive.records
+    ]
+    return pa.Table.from_pylist(rows, RUNS)
+
+
+def add_archive_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a command OUTPUT, `--run` and `--storage-options`; see `archive_of`."""
+    parser.add_argument("output", metavar="OUTPUT", help="the folder that `read` wrote to")
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="RUN_ID",
+        help="only this run; may be repeated (default: all that are committed)",
+    )
+    add_storage_options(parser)
+
+
+def archive_of(arguments: argparse.Namespace) -> Archive:
+    """The archive that a command's options name.
+
+    Raises:
+        ArchiveError: see `open_archive`.
+    """
+    use_storage_options(arguments.storage_options)
+    return open_archive(arguments.output, arguments.run)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(timezone.utc)
+
+
+def _escape(path: str) -> str:
+    """A path without signs that DuckDB would take for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
