@@ -7,7 +7,7 @@ MODELS ?= models
 BUNDLE ?= lpr_core/bundles/default
 MACHINE ?= unknown
 
-.PHONY: demo test servers lint samples pins bundle characters reader detector clean
+.PHONY: demo test servers lint reference samples pins bundle characters reader detector clean
 
 demo: .venv/runtime
 	rm -rf demo-output
@@ -20,6 +20,10 @@ lint: .venv/development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# What docs/tables.md says of columns, from their declarations.
+reference: .venv/development
+	$(BIN)/python -m pipelines.schema_reference docs/tables.md
 
 samples: .venv/development
 	$(BIN)/platebeam generate samples --output samples --seed 7

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.metrics import ALL, Counts, Slices, confusions, figures
+from pipelines.metrics import ALL, MAX_LABEL_VALUES, Counts, Slices, confusions, figures
 from pipelines.pictures import ImageStatus
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.tables import DataFile, Run, write_table
@@ -39,6 +39,43 @@ LIBRARIES = (
     "pillow",
     "pyarrow",
 )
+
+FIELDS: Mapping[str, str] = {
+    "format": f"`{FORMAT}`",
+    "format_version": "of the record itself",
+    "schema_version": "of the tables, as in each file's metadata",
+    "run_id": "names the run, in every row and file name",
+    "state": "`complete`, or `over_failure_limit`: more failed than `--max-failure-rate` allows",
+    "started_at": "UTC, ISO 8601",
+    "finished_at": "the same",
+    "counts.inputs": "different pictures that INPUT names",
+    "counts.unchanged": "of these, left out by `--resume`: they have their rows in earlier runs",
+    "counts.read": "inputs of this status, as in `images`",
+    "counts.no_plate": "the same",
+    "counts.unreadable": "the same",
+    "counts.failed": "the same",
+    "counts.failures": "how many failed, by `stage/reason`",
+    "counts.plates_found": "rows of `plates`",
+    "counts.plates_read": "of these, with a text",
+    "counts.truths": "rows of `truths`",
+    "counts.ignored_files": "found in folders, but no pictures by their names",
+    "counts.truth_rows_unmatched": "rows of `--truth` files that belong to no input",
+    "labels_not_sliced": f"labels with more than {MAX_LABEL_VALUES} values, which metrics are not "
+    "sliced by: one slice each would cost the memory of one picture each",
+    "files[].table": "the table that the file is a part of",
+    "files[].path": "from the output folder",
+    "files[].rows": "how many",
+    "files[].bytes": "its size",
+    "files[].sha256": "of its bytes",
+    "bundle.name": "of the models that read the plates",
+    "bundle.location": "as given by `--bundle`; null for the default",
+    "bundle.sha256": "of its manifest, which has the hash of each file",
+    "config": "what else decides a read: detector, reader, layouts, …, and the `sha256` of it all",
+    "code_version": "of platebeam",
+    "libraries": "versions of Python and of what reads pictures",
+    "options": "of the command, secrets removed; Beam's under `beam`",
+}
+"""What stands in a record, for docs/tables.md; `[]` is each element of a list."""
 
 
 class RunState(str, Enum):

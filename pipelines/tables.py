@@ -204,7 +204,11 @@ class TableFile:
         make_parent(fs, path)
         self._target = fs.open(path, "wb")
         self._file = _HashedFile(self._target)
-        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
+        # Arrow's own copy of the schema would put the columns' descriptions into every file.
+        self._writer = pq.ParquetWriter(
+            self._file, self._schema, compression="zstd", store_schema=False
+        )
+        self._writer.add_key_value_metadata(self._schema.metadata)
         self._rows: list[Row] = []
         self._batches: list[pa.RecordBatch] = []
         self._count = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from lpr_core.bundle import Bundle
 from pipelines import read_plates, tables
 from pipelines.redact import redact
-from pipelines.run_record import AccountingError, check_accounts
+from pipelines.run_record import FIELDS, AccountingError, check_accounts
 from pipelines.tables import DataFile
 
 from .conftest import Tables
@@ -64,6 +64,23 @@ def test_the_record_tells_what_read_the_plates(street: Path, read: Read) -> None
     }
     assert record["labels_not_sliced"] == []
     assert [f.name for f in (result.output / "runs").iterdir()] == ["r1.json"]
+
+
+def names(value: object, path: str) -> Iterator[str]:
+    """The paths of a record's fields as FIELDS has them, down to what it describes as a whole."""
+    if path not in FIELDS and isinstance(value, dict):
+        for name, inner in value.items():
+            yield from names(inner, f"{path}.{name}" if path else name)
+    elif path not in FIELDS and isinstance(value, list):
+        for inner in value:
+            yield from names(inner, f"{path}[]")
+    else:
+        yield path
+
+
+def test_every_field_of_the_record_is_described(street: Path, read: Read) -> None:
+    record = read(street).record
+    assert list(dict.fromkeys(names(record, ""))) == list(FIELDS)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
