@@ -7,7 +7,7 @@ MODELS ?= models
 BUNDLE ?= lpr_core/bundles/default
 MACHINE ?= unknown
 
-.PHONY: demo test servers lint reference samples pins bundle characters reader detector clean
+.PHONY: demo test servers lint docs reference samples pins bundle characters reader detector clean
 
 demo: .venv/runtime
 	rm -rf demo-output
@@ -20,6 +20,16 @@ lint: .venv/development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: .venv/development build/pages
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+# What the site is made of; links only.
+build/pages: Makefile
+	mkdir -p $@
+	ln -sfn $(addprefix $(CURDIR)/,README.md CONTRIBUTING.md CHANGELOG.md docs deploy samples \
+	    lpr_core pipelines model_training benchmarks) $@
+	touch $@
 
 # What docs/tables.md says of columns, from their declarations.
 reference: .venv/development

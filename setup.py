@@ -38,6 +38,7 @@ setup(
             "cryptography>=42",
             "gcsfs>=2024.6",
             "hypothesis>=6.100",
+            "mkdocs-material>=9.6,<10",
             "mypy>=1.13",
             "psutil>=6",
             "pytest>=8",
