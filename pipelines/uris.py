@@ -27,8 +27,10 @@ _CONFIGURED = {protocol: dict(options) for protocol, options in conf.items()}
 
 _in_use: dict[str, Mapping[str, Any]] = {}
 
-# At DEBUG, which an option of Beam's can set, it writes headers, and in them session tokens.
-logging.getLogger("botocore").setLevel(logging.INFO)
+# At DEBUG, which an option of Beam's can set, drivers write headers, in them session tokens, and
+# names of files, and Beam writes elements; names of files carry plates.
+for _name in ("aiobotocore", "botocore", "fsspec", "gcsfs", "s3fs", "apache_beam.runners.worker"):
+    logging.getLogger(_name).setLevel(logging.INFO)
 
 
 def split_chain(uri: str) -> tuple[str, str]:

@@ -204,6 +204,8 @@ def test_workers_have_the_credentials_and_nobody_writes_them_down(
     written += [bucket.fs.cat_file(path).decode("latin-1") for path in bucket.fs.find(bucket.uri)]
     assert "DEBUG" in caplog.text
     assert not [secret for secret in bucket.secrets for text in written if secret in text]
+    # In archives the names of files carry plates.
+    assert "street-0" not in printed.out + printed.err + caplog.text
 
 
 def test_storage_options_reach_every_request(bucket: Bucket, pictures: Path) -> None:
