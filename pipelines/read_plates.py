@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import re
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import IO, Any
@@ -33,6 +34,7 @@ from pipelines.inputs import Listing, TruthFiles, find_listings
 from pipelines.metrics import AddCounts, AddSlices, count_outcome, count_slices
 from pipelines.pictures import named
 from pipelines.progress import progress, tick, worker_chatter_kept
+from pipelines.pseudonyms import PseudonymError, Pseudonyms, check_alike
 from pipelines.redact import redact
 from pipelines.resume import Resume, earlier_files
 from pipelines.run_record import (
@@ -40,8 +42,8 @@ from pipelines.run_record import (
     RecordError,
     RunPlan,
     RunState,
+    each_record,
     read_record,
-    read_records,
     record_path,
     utc_now,
 )
@@ -49,8 +51,10 @@ from pipelines.shared_reader import SharedReader, load_bundle
 from pipelines.stages import Limits, ReadPictures
 from pipelines.summary import print_reads, print_summary
 from pipelines.tables import (
+    Row,
     Run,
     WriteTable,
+    hide_nothing,
     image_rows,
     merge_files,
     plate_rows,
@@ -187,6 +191,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--keep-crops", action="store_true", help="keep each plate's crop in the plates table"
     )
     parser.add_argument(
+        "--pseudonymise",
+        metavar="KEYFILE",
+        help="write keyed tokens in place of plates and URIs, and the tables with them into the "
+        "folder FOLDER-restricted; the file holds at least 32 secret bytes",
+    )
+    parser.add_argument(
         "--shards",
         type=_at_least_one,
         metavar="N",
@@ -238,18 +248,42 @@ def _name(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Output:
+    """A folder of tables that a job writes.
+
+    Attributes:
+        name: of the step that writes them.
+        plan: of its run record.
+        hide: makes of each row what may stand there.
+    """
+
+    name: str
+    plan: RunPlan
+    hide: Callable[[Row], Row] = hide_nothing
+
+
+@dataclass(frozen=True)
 class Job:
-    """A job whose options are known to be good."""
+    """A job whose options are known to be good.
+
+    Its outputs are committed in their order: the first has the complete tables, the record of the
+    last commits the run.
+    """
 
     arguments: argparse.Namespace
     listings: list[Listing]
     truths: TruthFiles
     earlier: list[str]
-    plan: RunPlan
+    outputs: list[Output]
     reader: SharedReader
     limits: Limits
     pipeline: beam.Pipeline
     is_local: bool
+
+    @property
+    def plan(self) -> RunPlan:
+        """Of the record that commits the run, in the folder that --output names."""
+        return self.outputs[-1].plan
 
 
 def prepare(argv: Sequence[str] | None = None) -> Job:
@@ -275,7 +309,6 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
     except ValueError as error:
         raise OptionError(str(error)) from error
     limits = Limits(decode_limits, arguments.load_attempts, arguments.image_timeout)
-    earlier = _check_output(run, arguments)
     beam_options = pipeline.options.get_all_options(drop_default=True, retain_unknown_options=True)
     plan = RunPlan(
         run=run,
@@ -291,8 +324,10 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         options=redact({**vars(arguments), "beam": beam_options}),
         code_version=code_version(),
     )
+    outputs = _outputs(plan, arguments.pseudonymise)
+    earlier = _check_outputs(outputs, arguments)
     shared = SharedReader(folder, bundle.sha256, reader.config)
-    return Job(arguments, listings, truths, earlier, plan, shared, limits, pipeline, is_local)
+    return Job(arguments, listings, truths, earlier, outputs, shared, limits, pipeline, is_local)
 
 
 def _make_pipeline(
@@ -329,7 +364,8 @@ def _running_mode(arguments: argparse.Namespace) -> str:
     """
     if arguments.workers == 1:
         return "in_memory"
-    if any("memory:" in uri for uri in [*arguments.inputs, arguments.output]):
+    uris = [*arguments.inputs, arguments.output, arguments.pseudonymise or ""]
+    if any("memory:" in uri for uri in uris):
         return "multi_threading"
     try:  # Beam would wait for ever for a worker that cannot start
         subprocess.run([sys.executable, "-c", ""], check=True)
@@ -357,8 +393,34 @@ def _load_reader(arguments: argparse.Namespace, folder: str | None) -> tuple[Bun
     return bundle, reader
 
 
-def _check_output(run: Run, arguments: argparse.Namespace) -> list[str]:
-    """Whether it can be written to; with --resume, the files of earlier runs to look into."""
+def _outputs(plan: RunPlan, key_file: str | None) -> list[Output]:
+    if key_file is None:
+        return [Output("Tables", plan)]
+    try:
+        made = Pseudonyms.from_file(key_file)
+        return [
+            Output("RestrictedTables", made.restricted_plan(plan), made.restricted_row),
+            Output("Tables", made.public_plan(plan), made.public_row),
+        ]
+    except PseudonymError as error:
+        raise OptionError(str(error)) from error
+
+
+def _check_outputs(outputs: Sequence[Output], arguments: argparse.Namespace) -> list[str]:
+    """Whether they can be written to; with --resume, the files of earlier runs to look into."""
+    resumes = arguments.resume is not None
+    found = [_check_output(output.plan, resumes) for output in reversed(outputs)]
+    if not resumes:
+        return []
+    committed = {record["run_id"] for record in found[0]}
+    records = [record for record in found[-1] if record["run_id"] in committed]
+    run, options = outputs[0].plan.run, vars(arguments)
+    return earlier_files(records, run.output, run.bundle_sha256, run.config_sha256, options)
+
+
+def _check_output(plan: RunPlan, every: bool) -> list[dict[str, Any]]:
+    """Whether it can be written to; the records there, one at most unless every is asked for."""
+    run = plan.run
     try:
         fs, path = open_store(record_path(run.output, run.run_id))
         if fs.exists(path):
@@ -366,13 +428,12 @@ def _check_output(run: Run, arguments: argparse.Namespace) -> list[str]:
         make_parent(fs, path)
         fs.pipe_file(f"{path}.tmp", b"")
         fs.rm_file(f"{path}.tmp")
-        if arguments.resume is None:
-            return []
-        records, options = read_records(run.output), vars(arguments)
-        return earlier_files(records, run.output, run.bundle_sha256, run.config_sha256, options)
+        records = list(itertools.islice(each_record(run.output), None if every else 1))
+        check_alike(records, plan)
+        return records
     except OptionError:
         raise
-    except RecordError as error:
+    except (PseudonymError, RecordError) as error:
         raise OptionError(str(error)) from error
     except Exception as error:  # a store's driver raises what it likes
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -381,7 +442,7 @@ def _check_output(run: Run, arguments: argparse.Namespace) -> list[str]:
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Lay the graph; it shuffles URIs and what is said of them, never pictures."""
-    run, arguments = job.plan.run, job.arguments
+    arguments = job.arguments
     blocks, inputs = (
         pipeline
         | "Inputs" >> beam.Create(job.listings)
@@ -406,32 +467,53 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         | "CountSlices" >> beam.FlatMap(count_slices)
         | "AddSlices" >> beam.CombinePerKey(AddSlices())
     )
-    files = (
-        results | "WriteImages" >> beam.ParDo(WriteTable("images", image_rows, run)),
-        results | "WritePlates" >> beam.ParDo(WriteTable("plates", plate_rows, run)),
-        results | "WriteTruths" >> beam.ParDo(WriteTable("truths", truth_rows, run)),
-    ) | "Files" >> beam.Flatten()
-    parts, shards = files, arguments.shards
-    if shards is not None:
-        files = (
-            parts
-            | "ByShard" >> beam.GroupBy(lambda file: shard_of(file, shards))
-            | "MergeFiles" >> beam.Map(merge_files, run)
-        )
-    record = (
-        pipeline
-        | "Last" >> beam.Create([None])
-        | "CommitRun"
-        >> beam.ParDo(
-            CommitRun(job.plan),
-            beam.pvalue.AsSingleton(inputs),
-            beam.pvalue.AsSingleton(counts),
-            beam.pvalue.AsList(slices),
-            beam.pvalue.AsList(files),
-        )
+    accounts = (
+        beam.pvalue.AsSingleton(inputs),
+        beam.pvalue.AsSingleton(counts),
+        beam.pvalue.AsList(slices),
     )
-    if shards is not None:
-        parts | "RemoveParts" >> beam.Map(remove_file, beam.pvalue.AsSingleton(record), run)
+    committed = pipeline | "Last" >> beam.Create([None])
+    for output in job.outputs:
+        committed = results | output.name >> WriteRun(output, arguments.shards, accounts, committed)
+
+
+@dataclass(eq=False)
+class WriteRun(beam.PTransform):
+    """Picture results to the tables of an output, and to its record once `after` is there.
+
+    Attributes:
+        output: where to.
+        shards: files a table at most; None: one a bundle.
+        accounts: side inputs of `CommitRun`, all but the files.
+        after: of one element: the record that is committed before, or None.
+    """
+
+    output: Output
+    shards: int | None
+    accounts: Sequence[Any]
+    after: Any
+
+    def expand(self, results: Any) -> Any:
+        """Write, merge, commit, clean up; the record."""
+        plan, hide, shards = self.output.plan, self.output.hide, self.shards
+        run = plan.run
+        files = (
+            results | "WriteImages" >> beam.ParDo(WriteTable("images", image_rows, run, hide)),
+            results | "WritePlates" >> beam.ParDo(WriteTable("plates", plate_rows, run, hide)),
+            results | "WriteTruths" >> beam.ParDo(WriteTable("truths", truth_rows, run, hide)),
+        ) | "Files" >> beam.Flatten()
+        parts = files
+        if shards is not None:
+            files = (
+                parts
+                | "ByShard" >> beam.GroupBy(lambda file: shard_of(file, shards))
+                | "MergeFiles" >> beam.Map(merge_files, run)
+            )
+        commit = beam.ParDo(CommitRun(plan), *self.accounts, beam.pvalue.AsList(files))
+        record = self.after | "CommitRun" >> commit
+        if shards is not None:
+            parts | "RemoveParts" >> beam.Map(remove_file, beam.pvalue.AsSingleton(record), run)
+        return record
 
 
 def run(
@@ -444,7 +526,8 @@ def run(
         test_pipeline: the pipeline to build on in place of one from the options.
 
     Returns:
-        The record; None where the engine only built the job (Dataflow: a dry run, a template).
+        The record, with --pseudonymise that of the public tables; None where the engine only built
+        the job (Dataflow: a dry run, a template).
 
     Raises:
         OptionError: before any work.
@@ -469,7 +552,11 @@ def _run(
         return None
     if state != PipelineState.DONE:
         raise RuntimeError(f"the engine ended in the state {state}")
-    record = read_record(job.plan.run.output, job.plan.run.run_id)
+    return _record_of(job.plan.run)
+
+
+def _record_of(run: Run) -> dict[str, Any]:
+    record = read_record(run.output, run.run_id)
     if record is None:
         raise RuntimeError("the engine is done, yet there is no run record")
     return record
@@ -502,7 +589,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         if job.arguments.show_reads > 0:
-            print_reads(record, output, job.arguments.show_reads)
+            complete = job.outputs[0].plan.run
+            print_reads(_record_of(complete), complete.output, job.arguments.show_reads)
         print_summary(record, output, time.monotonic() - start)
     except Exception as error:
         print(

@@ -105,6 +105,8 @@ class RunPlan:
         bundle, config: what read the plates.
         options: the job's options, secrets removed.
         code_version: of platebeam.
+        pseudonyms: where its tables have tokens, the `key_id` of their key, and whether these are
+            the `restricted` tables or the public ones; see `pipelines.pseudonyms`.
     """
 
     run: Run
@@ -115,6 +117,12 @@ class RunPlan:
     config: Mapping[str, Any]
     options: Mapping[str, Any]
     code_version: str
+    pseudonyms: Mapping[str, Any] | None = None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the tables hold tokens in place of plates."""
+        return self.pseudonyms is not None and not self.pseudonyms["restricted"]
 
 
 def utc_now() -> str:
@@ -197,7 +205,8 @@ class CommitRun(OpensStores, beam.DoFn):
                 by_slice.setdefault(name, Counter()).update(counted)
         not_sliced = [label.removesuffix("=") for label in by_label if by_label[label] is None]
         listed.append(write_table("metrics", _metric_rows(run, by_slice), run))
-        listed.append(write_table("confusions", _confusion_rows(run, by_slice), run))
+        if not self._plan.is_public:  # of few plates they tell the characters
+            listed.append(write_table("confusions", _confusion_rows(run, by_slice), run))
         for table in SCHEMAS.keys() - {file.table for file in listed}:
             listed.append(write_table(table, [], run))  # a table without rows still has columns
         record = make_record(self._plan, counts, sorted(not_sliced), listed)
@@ -254,6 +263,7 @@ def make_record(
         "code_version": plan.code_version,
         "libraries": library_versions(),
         "options": plan.options,
+        "pseudonyms": plan.pseudonyms,
     }
 
 
@@ -289,8 +299,12 @@ def read_records(output: str) -> list[dict[str, Any]]:
     Raises:
         RecordError: a file among the records is none.
     """
+    return list(each_record(output))
+
+
+def each_record(output: str) -> Iterator[dict[str, Any]]:
+    """The records of `read_records`, each read when it is asked for."""
     fs, root = open_store(output)
-    records = []
     for path in sorted(fs.find(f"{root}/runs")):  # a glob would take signs in the root for its own
         if not path.endswith(".json"):
             continue
@@ -301,8 +315,7 @@ def read_records(output: str) -> list[dict[str, Any]]:
             known = False
         if not known:
             raise RecordError(f"{path} is no record of a {FORMAT} of version {FORMAT_VERSION}")
-        records.append(record)
-    return records
+        yield record
 
 
 def read_table(

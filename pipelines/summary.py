@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from pipelines.metrics import ALL, MAX_LABEL_VALUES
 from pipelines.pictures import ImageStatus
+from pipelines.pseudonyms import restricted_folder
 from pipelines.run_record import read_table
 from pipelines.uris import split_chain
 
@@ -53,6 +54,9 @@ def print_summary(record: dict[str, Any], output: str, seconds: float) -> None:
                 print(f"  {_figure(found[metric])}")
     print(f"{seconds:.1f} s, {counts['inputs'] / seconds:.1f} pictures/s")
     print(f"tables in {output}, run {record['run_id']}, {record['state']}")
+    if record["pseudonyms"] is not None:
+        key_id = record["pseudonyms"]["key_id"]
+        print(f"pseudonyms of the key {key_id}, what they stand for in {restricted_folder(output)}")
 
 
 def _figure(row: dict[str, Any]) -> str:

@@ -276,15 +276,25 @@ def remove_file(file: DataFile, committed: object, run: Run) -> None:
         fs.rm_file(path)
 
 
+def hide_nothing(row: Row) -> Row:
+    """The row as it is."""
+    return row
+
+
 class WriteTable(OpensStores, beam.DoFn):
-    """Writes one file a bundle, and names it when the bundle ends."""
+    """Writes one file a bundle, rows as `hide` leaves them, and names it when the bundle ends."""
 
     def __init__(
-        self, table: str, rows_of: Callable[[Run, PictureResult], list[Row]], run: Run
+        self,
+        table: str,
+        rows_of: Callable[[Run, PictureResult], list[Row]],
+        run: Run,
+        hide: Callable[[Row], Row] = hide_nothing,
     ) -> None:
         self._table = table
         self._rows_of = rows_of
         self._run = run
+        self._hide = hide
         self._file: TableFile | None = None
 
     def start_bundle(self) -> None:
@@ -293,7 +303,7 @@ class WriteTable(OpensStores, beam.DoFn):
 
     def process(self, result: PictureResult) -> None:
         """Write a result's rows."""
-        rows = self._rows_of(self._run, result)
+        rows = [self._hide(row) for row in self._rows_of(self._run, result)]
         if rows:
             self._file = self._file or TableFile(self._table, self._run)
             self._file.write(rows)

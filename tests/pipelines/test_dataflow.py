@@ -30,7 +30,7 @@ DEPLOY = ROOT / "deploy" / "dataflow"
 IMAGE = "registry.example/platebeam:7"
 STEPS = {
     *(f"ReadPictures/{stage}" for stage in ("Load", "Decode", "Detect", "Segment", "Recognise")),
-    *("WriteImages", "WritePlates", "WriteTruths", "CommitRun"),
+    *(f"Tables/{step}" for step in ("WriteImages", "WritePlates", "WriteTruths", "CommitRun")),
 }
 STAGED = ["submission_environment_dependencies.txt"]
 """What workers get besides the graph: for their logs, nothing to install or to unpickle."""
