@@ -68,12 +68,15 @@ FIELDS: Mapping[str, str] = {
     "files[].bytes": "its size",
     "files[].sha256": "of its bytes",
     "bundle.name": "of the models that read the plates",
-    "bundle.location": "as given by `--bundle`; null for the default",
+    "bundle.location": "as given by `--bundle`; null for the default and in public records",
     "bundle.sha256": "of its manifest, which has the hash of each file",
     "config": "what else decides a read: detector, reader, layouts, …, and the `sha256` of it all",
     "code_version": "of platebeam",
     "libraries": "versions of Python and of what reads pictures",
-    "options": "of the command, secrets removed; Beam's under `beam`",
+    "options": "of the command, secrets removed; Beam's under `beam`; in public records only "
+    "numbers and switches",
+    "pseudonyms": "null, or with `--pseudonymise` the `key_id` of the tokens, and whether these "
+    "are the `restricted` tables or the public ones: see [privacy.md](privacy.md)",
 }
 """What stands in a record, for docs/tables.md; `[]` is each element of a list."""
 
