@@ -19,6 +19,10 @@ class BundleError(ValueError):
     """A bundle that is missing, incomplete, or not what its manifest says."""
 
 
+class MissingBundleError(BundleError):
+    """There is no bundle where one was looked for."""
+
+
 @dataclass(frozen=True)
 class Bundle:
     """Verified models, held as bytes so that every thread can make its own interpreter from them.
@@ -40,11 +44,12 @@ class Bundle:
         """Verify a bundle's files, the manifest among them.
 
         Raises:
-            BundleError: no manifest, one that cannot be read, or a listed file that is missing or
-                does not have the hash the manifest gives it.
+            MissingBundleError: no manifest.
+            BundleError: one that cannot be read, or a listed file that is missing or does not have
+                the hash the manifest gives it.
         """
         if MANIFEST not in files:
-            raise BundleError(f"the bundle has no {MANIFEST}")
+            raise MissingBundleError(f"the bundle has no {MANIFEST}")
         try:
             manifest = json.loads(files[MANIFEST])
         except ValueError as error:
@@ -69,11 +74,12 @@ class Bundle:
         """Load and verify a bundle from a local folder; None is the default bundle of the package.
 
         Raises:
-            BundleError: as `from_files`, or there is no such folder.
+            MissingBundleError: there is no such folder.
+            BundleError: as `from_files`.
         """
         root = (
             resources.files("lpr_core") / "bundles" / "default" if folder is None else Path(folder)
         )
         if not root.is_dir():
-            raise BundleError(f"no bundle folder at {folder}")
+            raise MissingBundleError(f"no bundle folder at {folder}")
         return cls.from_files({f.name: f.read_bytes() for f in root.iterdir() if f.is_file()})

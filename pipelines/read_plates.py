@@ -317,7 +317,7 @@ def prepare(argv: Sequence[str] | None = None) -> Job:
         max_failure_rate=arguments.max_failure_rate,
         bundle={
             "name": bundle.manifest.get("name"),
-            "location": redact(arguments.bundle),
+            "location": redact(folder),
             "sha256": bundle.sha256,
         },
         config={**asdict(reader.config), "sha256": reader.config.sha256},

@@ -68,7 +68,7 @@ FIELDS: Mapping[str, str] = {
     "files[].bytes": "its size",
     "files[].sha256": "of its bytes",
     "bundle.name": "of the models that read the plates",
-    "bundle.location": "as given by `--bundle`; null for the default and in public records",
+    "bundle.location": "its folder, absolute; null for the default and in public records",
     "bundle.sha256": "of its manifest, which has the hash of each file",
     "config": "what else decides a read: detector, reader, layouts, …, and the `sha256` of it all",
     "code_version": "of platebeam",

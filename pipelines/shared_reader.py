@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apache_beam.utils.shared import Shared
 
-from lpr_core.bundle import Bundle, BundleError
+from lpr_core.bundle import Bundle, BundleError, MissingBundleError
 from lpr_core.plate_reader import PlateReader, ReaderConfig, keep_opencv_to_one_thread
 from pipelines.uris import OpensStores, open_store
 
@@ -13,7 +13,8 @@ def load_bundle(folder: str | None = None) -> Bundle:
     """Load and verify a bundle from anywhere fsspec opens; None is the default bundle.
 
     Raises:
-        BundleError: the bundle is missing, incomplete, or not what its manifest says.
+        MissingBundleError: there is none, or its store cannot be reached.
+        BundleError: the bundle is incomplete, or not what its manifest says.
     """
     if folder is None:
         return Bundle.load()
@@ -22,7 +23,8 @@ def load_bundle(folder: str | None = None) -> Bundle:
         found = [entry["name"] for entry in fs.ls(root, detail=True) if entry["type"] == "file"]
         files = {name.rpartition("/")[2]: fs.cat_file(name) for name in found}
     except Exception as error:  # a store's driver raises what it likes
-        raise BundleError(f"no bundle folder at {folder} ({type(error).__name__})") from error
+        reason = type(error).__name__
+        raise MissingBundleError(f"no bundle folder at {folder} ({reason})") from error
     return Bundle.from_files(files)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lpr_core.bundle import Bundle, BundleError
+from lpr_core.bundle import Bundle, BundleError, MissingBundleError
 
 DEFAULT = Path(str(resources.files("lpr_core") / "bundles" / "default"))
 
@@ -40,9 +40,9 @@ def test_a_missing_file_is_refused_by_name(folder):
 
 
 def test_what_is_no_bundle_is_refused(folder, tmp_path):
-    with pytest.raises(BundleError, match="no bundle folder"):
+    with pytest.raises(MissingBundleError, match="no bundle folder"):
         Bundle.load(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"no manifest\.json"):
+    with pytest.raises(MissingBundleError, match=r"no manifest\.json"):
         Bundle.load(tmp_path)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(BundleError, match="not JSON"):

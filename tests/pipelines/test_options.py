@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
+import lpr_core
 from lpr_core.bundle import FORMAT, FORMAT_VERSION, MANIFEST
 from pipelines import cli, progress, read_plates
 
@@ -55,6 +56,10 @@ def test_the_plan_names_the_run_and_what_reads_it(street: Path, tmp_path: Path) 
     assert plan.config["sha256"] == plan.run.config_sha256
     assert plan.bundle["sha256"] == plan.run.bundle_sha256
     assert plan.config["layouts"] == ()
+    bundle = Path(lpr_core.__file__).parent / "bundles" / "default"
+    assert plan.bundle["location"] is None
+    given = prepare(street, tmp_path, f"--bundle={os.path.relpath(bundle)}").plan
+    assert given.bundle["location"] == str(bundle)  # a record is read from other folders too
     hashes = {plan.run.config_sha256}
     for more in ("--min-confidence=0.5", "--layouts=eu", "--layouts=eu,us-ca"):
         other = prepare(street, tmp_path, "--min-confidence=0.4", more).plan
