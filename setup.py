@@ -56,6 +56,7 @@ setup(
         "platebeam.commands": [
             "read = pipelines.read_plates:main",
             "runs = pipelines.runs:main",
+            "show = pipelines.show:main",
             "verify = pipelines.verify:main",
             "train = model_training.train:main",
             "tune = model_training.tune:main",
