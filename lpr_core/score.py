@@ -109,6 +109,28 @@ def wilson_interval(hits: float, total: float, z: float = 1.96) -> tuple[float, 
     return max(0.0, (middle - half) / spread), min(1.0, (middle + half) / spread)
 
 
+def mcnemar_test(only_a: int, only_b: int) -> float:
+    """The two-sided p-value of McNemar's test (1947), exact: are A and B right equally often?
+
+    Of the trials that A and B decide differently, each goes to either with probability 1/2 if they
+    are equally good. The tail of that binomial is added from its largest term on, whose logarithm
+    `lgamma` tells: exact to nine digits for any number of trials.
+
+    Args:
+        only_a: trials in which A alone is right.
+        only_b: those in which B alone is.
+    """
+    few, trials = min(only_a, only_b), only_a + only_b
+    tail, term = 0.0, 1.0  # in units of the probability of `few`
+    for successes in range(few, -1, -1):
+        tail += term
+        term *= successes / (trials - successes + 1)
+        if term < tail * 1e-17:
+            break
+    choices = math.lgamma(trials + 1) - math.lgamma(few + 1) - math.lgamma(trials - few + 1)
+    return min(1.0, 2 * tail * math.exp(choices - trials * math.log(2)))
+
+
 class ConfidenceBin(NamedTuple):
     """Reads of about one confidence.
 

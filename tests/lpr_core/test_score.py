@@ -1,3 +1,6 @@
+import math
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from lpr_core.score import (
     calibration_error,
     edit_distance,
     match_plates,
+    mcnemar_test,
     normalise_text,
     reliability,
     wilson_interval,
@@ -100,6 +104,36 @@ def test_wilson_interval_holds_the_share(total, data):
     hits = data.draw(st.integers(0, total))
     low, high = wilson_interval(hits, total)
     assert 0 <= low <= hits / total + 1e-12 and hits / total - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p_value"),
+    [
+        (1, 5, 14 / 64),  # 2 (1 + 6) of 2⁶
+        (0, 5, 2 / 32),
+        (10, 2, 158 / 4096),  # 2 (1 + 12 + 66) of 2¹²
+        (3, 3, 1),  # both tails would count the middle
+        (0, 0, 1),
+    ],
+)
+def test_mcnemar_of_known_tables(only_a, only_b, p_value):
+    assert mcnemar_test(only_a, only_b) == pytest.approx(p_value, rel=1e-12)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_twice_the_tail_of_the_binomial(only_a, only_b):
+    trials = only_a + only_b
+    tail = sum(math.comb(trials, k) for k in range(min(only_a, only_b) + 1))
+    exact = min(1.0, float(Fraction(2 * tail, 2**trials)))
+    assert mcnemar_test(only_a, only_b) == pytest.approx(exact, rel=1e-9)
+    assert mcnemar_test(only_b, only_a) == mcnemar_test(only_a, only_b)
+
+
+def test_mcnemar_of_a_large_table_is_near_the_normal_distribution():
+    # Of 10⁶ trials, 1000 or two standard deviations from the middle; with the correction of half a
+    # trial z = 1.999, beyond which 0.045609 of the distribution lies.
+    assert mcnemar_test(499_000, 501_000) == pytest.approx(0.045609, rel=1e-4)
+    assert mcnemar_test(0, 10**6) == 0
 
 
 def test_calibration_error_of_a_hand_computed_example():
