@@ -362,8 +362,8 @@ def merge(known: ImageRef, more: ImageRef) -> ImageRef:
     """Two rows of one picture as one: truths one after the other, differing labels as "a|b"."""
     labels = dict(known.labels)
     for name, value in more.labels:
-        values = labels[name].split("|") if name in labels else []
-        labels[name] = "|".join(values if value in values else [*values, value])
+        values = [*labels[name].split("|"), *value.split("|")] if name in labels else [value]
+        labels[name] = "|".join(dict.fromkeys(values))
     truths = known.truths
     if more.truths is not None:
         truths = (truths or ()) + more.truths

@@ -24,7 +24,7 @@ from lpr_core.geometry import Box
 from lpr_core.score import PlateTruth
 from pipelines.failures import Failure, Reason, Stage
 from pipelines.gather import BLOCK_SIZE, GatherInputs, unpack
-from pipelines.inputs import ImageRef, TruthFiles, find_listings
+from pipelines.inputs import ImageRef, TruthFiles, find_listings, merge
 from pipelines.manifests import InputError
 from pipelines.metrics import Counts
 from pipelines.resume import Resume
@@ -235,6 +235,13 @@ def test_rows_of_one_uri_are_one_input_with_several_truths(tmp_path: Path, kind:
     )
     # A row of blanks under box columns is a picture known to have no plate.
     assert b == ImageRef(str(tmp_path / "b.jpg"), (), (("lane", "left"),))
+
+
+def test_a_label_that_is_known_already_stays_as_it_is() -> None:
+    ref = ImageRef("a.jpg", labels=(("lane", "left|right"),))
+    assert merge(ref, ImageRef("a.jpg", labels=(("lane", "right|left"),))) == ref
+    more = merge(ref, ImageRef("a.jpg", labels=(("lane", "right|bus"), ("city", "Ulm"))))
+    assert more.labels == (("lane", "left|right|bus"), ("city", "Ulm"))
 
 
 def test_a_text_list_is_a_uri_a_line_relative_to_itself(tmp_path: Path) -> None:
