@@ -58,6 +58,7 @@ setup(
             "runs = pipelines.runs:main",
             "show = pipelines.show:main",
             "verify = pipelines.verify:main",
+            "evaluate = pipelines.evaluate:main",
             "train = model_training.train:main",
             "tune = model_training.tune:main",
             "evaluate-model = model_training.evaluate:main",

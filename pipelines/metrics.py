@@ -13,7 +13,7 @@ its plates. Pictures about whose plates nothing is known count nowhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -29,6 +29,7 @@ from lpr_core.score import (
     normalise_text,
     wilson_interval,
 )
+from pipelines.inputs import ImageRef
 from pipelines.pictures import PictureResult
 
 Counts: TypeAlias = Counter[tuple[str, ...]]
@@ -238,9 +239,15 @@ def count_slices(result: PictureResult) -> Iterator[tuple[str, tuple[str, Counts
     if ref.truths is None:
         return
     counts = count_picture(ref.truths, result.reads)
-    yield ALL, (ALL, counts)
+    for label, name in slices_of(ref):
+        yield label, (name, counts)
+
+
+def slices_of(ref: ImageRef) -> Iterator[tuple[str, str]]:
+    """The slices that a picture belongs to, as (label, slice)."""
+    yield ALL, ALL
     for name, value in ref.labels:
-        yield f"{name}=", (f"{name}={value}", counts)
+        yield f"{name}=", f"{name}={value}"
 
 
 def count_outcome(result: PictureResult) -> Counts:
@@ -305,6 +312,20 @@ class AddSlices(beam.CombineFn):
     def extract_output(self, accumulator: Slices) -> Slices:
         """The slices as they are."""
         return accumulator
+
+
+def merge_labels(by_label: Mapping[str, Slices]) -> tuple[dict[str, Counts], list[str]]:
+    """The counts by slice, ALL first, and the labels that have too many values for slices."""
+    by_slice: dict[str, Counts] = {}
+    for label in sorted(by_label):
+        for name, counts in (by_label[label] or {}).items():
+            by_slice.setdefault(name, Counter()).update(counts)
+    given_up = sorted(label.removesuffix("=") for label in by_label if by_label[label] is None)
+    return {name: by_slice[name] for name in sorted(by_slice, key=_slice_order)}, given_up
+
+
+def _slice_order(name: str) -> tuple[bool, str]:
+    return name != ALL, name
 
 
 def _added(slices: Slices, more: Iterable[tuple[str, Counts]]) -> Slices:

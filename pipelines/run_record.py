@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -22,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.metrics import ALL, MAX_LABEL_VALUES, Counts, Slices, confusions, figures
+from pipelines.metrics import MAX_LABEL_VALUES, Counts, Slices, merge_labels
 from pipelines.pictures import ImageStatus
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
-from pipelines.tables import DataFile, Run, write_table
+from pipelines.tables import DataFile, Run, confusion_rows, metric_rows, write_table
 from pipelines.uris import OpensStores, is_object_store, make_parent, open_store
 
 FORMAT = "platebeam-run"
@@ -201,35 +200,15 @@ class CommitRun(OpensStores, beam.DoFn):
             raise AccountingError("there is no picture in any INPUT, nothing is committed")
         counts = inputs + counts
         check_accounts(counts["inputs",] - counts["unchanged",], counts, listed)
-        by_label = dict(slices)
-        by_slice: dict[str, Counts] = {}
-        for label in sorted(by_label):
-            for name, counted in (by_label[label] or {}).items():
-                by_slice.setdefault(name, Counter()).update(counted)
-        not_sliced = [label.removesuffix("=") for label in by_label if by_label[label] is None]
-        listed.append(write_table("metrics", _metric_rows(run, by_slice), run))
+        by_slice, not_sliced = merge_labels(dict(slices))
+        listed.append(write_table("metrics", metric_rows(run.run_id, by_slice), run))
         if not self._plan.is_public:  # of few plates they tell the characters
-            listed.append(write_table("confusions", _confusion_rows(run, by_slice), run))
+            listed.append(write_table("confusions", confusion_rows(run.run_id, by_slice), run))
         for table in SCHEMAS.keys() - {file.table for file in listed}:
             listed.append(write_table(table, [], run))  # a table without rows still has columns
-        record = make_record(self._plan, counts, sorted(not_sliced), listed)
+        record = make_record(self._plan, counts, not_sliced, listed)
         write_record(record, run.output)
         yield record
-
-
-def _metric_rows(run: Run, slices: Mapping[str, Counts]) -> list[dict[str, Any]]:
-    return [
-        {"run_id": run.run_id, "slice": name, **asdict(figure)}
-        for name in sorted(slices, key=lambda name: (name != ALL, name))
-        for figure in figures(slices[name])
-    ]
-
-
-def _confusion_rows(run: Run, slices: Mapping[str, Counts]) -> list[dict[str, Any]]:
-    return [
-        {"run_id": run.run_id, "truth": truth, "read": read, "count": count}
-        for truth, read, count in (confusions(slices[ALL]) if ALL in slices else ())
-    ]
 
 
 def make_record(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
 
 import pyarrow.compute as pc
+from tabulate import tabulate
 
 from pipelines.metrics import ALL, MAX_LABEL_VALUES
 from pipelines.pictures import ImageStatus
@@ -24,6 +29,29 @@ METRICS = (
     "funnel_read",
 )
 
+FORMATS = ("table", "markdown", "csv", "json")
+"""How `print_rows` prints."""
+
+
+def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a command that prints figures by slice `--by` and `--format`."""
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="LABEL",
+        help="only the slices of this label, and all pictures; may be repeated (default: every "
+        "label)",
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="(default: %(default)s)"
+    )
+
+
+def is_shown(name: str, labels: Sequence[str]) -> bool:
+    """Whether `--by` with these labels asks for a slice."""
+    return not labels or name == ALL or name.startswith(tuple(f"{label}=" for label in labels))
+
 
 def print_summary(record: dict[str, Any], output: str, seconds: float) -> None:
     """Print what became of the inputs, how right the reads are, and where the tables lie."""
@@ -40,18 +68,13 @@ def print_summary(record: dict[str, Any], output: str, seconds: float) -> None:
         print(f"{counts['ignored_files']} other files ignored")
     if counts["truth_rows_unmatched"]:
         print(f"{counts['truth_rows_unmatched']} truth rows match no input")
-    if record["labels_not_sliced"]:
-        labels = ", ".join(record["labels_not_sliced"])
-        print(f"no metrics by {labels}: more than {MAX_LABEL_VALUES} values")
+    print_not_sliced(record["labels_not_sliced"])
     for kind, number in counts["failures"].items():
         print(f"  failed {kind}: {number}")
     print(f"{counts['plates_found']} plates found, {counts['plates_read']} read")
     if counts["truths"]:
         rows = read_table(record, output, "metrics", rows=pc.field("slice") == ALL)
-        found = {row["metric"]: row for row in rows.to_pylist()}
-        for metric in METRICS:
-            if metric in found and found[metric]["value"] is not None:
-                print(f"  {_figure(found[metric])}")
+        print_figures(rows.to_pylist())
     print(f"{seconds:.1f} s, {counts['inputs'] / seconds:.1f} pictures/s")
     print(f"tables in {output}, run {record['run_id']}, {record['state']}")
     if record["pseudonyms"] is not None:
@@ -59,7 +82,22 @@ def print_summary(record: dict[str, Any], output: str, seconds: float) -> None:
         print(f"pseudonyms of the key {key_id}, what they stand for in {restricted_folder(output)}")
 
 
-def _figure(row: dict[str, Any]) -> str:
+def print_not_sliced(labels: Sequence[str], file: TextIO | None = None) -> None:
+    """Say by which labels there are no figures, and why."""
+    if labels:
+        listed = ", ".join(labels)
+        print(f"no metrics by {listed}: more than {MAX_LABEL_VALUES} values", file=file)
+
+
+def print_figures(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print a slice's METRICS with their intervals, from its rows of `metrics`."""
+    found = {row["metric"]: row for row in rows}
+    for metric in METRICS:
+        if metric in found and found[metric]["value"] is not None:
+            print(f"  {_figure(found[metric])}")
+
+
+def _figure(row: Mapping[str, Any]) -> str:
     text = f"{row['metric']:<28} {100 * row['value']:5.1f} %"
     text += f"  ({row['numerator']:.0f} of {row['denominator']:.0f}"
     if row["low"] is not None:
@@ -89,6 +127,35 @@ def print_reads(record: dict[str, Any], output: str, limit: int) -> None:
     print_aligned(lines)
     if record["counts"]["inputs"] > limit:
         print(f"and {record['counts']['inputs'] - limit} more")
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], style: str) -> None:
+    """Print rows in one of FORMATS; columns of texts come first.
+
+    In `table` and `markdown` numbers have four digits and stand flush right.
+    """
+    if style == "json":
+        print(json.dumps(rows, indent=1))
+    elif style == "csv":
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        numbers = {name for row in rows for name in columns if isinstance(row[name], (int, float))}
+        names = len(columns) - len(numbers)
+        cells = [[_cell(row[column]) for column in columns] for row in rows]
+        if style == "table":
+            print_aligned([columns, *cells], names)
+        else:
+            cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+            sides = ["left"] * names + ["right"] * (len(columns) - names)
+            print(tabulate(cells, columns, "github", disable_numparse=True, colalign=sides))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
 
 
 def print_aligned(rows: Sequence[Sequence[str]], names: int | None = None) -> None:

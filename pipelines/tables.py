@@ -7,7 +7,8 @@ import hashlib
 import io
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
@@ -17,10 +18,11 @@ import pyarrow.parquet as pq
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from lpr_core.detect import PlateDetection
 from lpr_core.geometry import Box
 from lpr_core.plate_reader import PlateRead
 from pipelines.failures import TIMED_STAGES
-from pipelines.metrics import judge
+from pipelines.metrics import ALL, Counts, confusions, figures, judge
 from pipelines.pictures import PictureResult
 from pipelines.schemas import SCHEMAS
 from pipelines.uris import OpensStores, make_parent, open_store
@@ -118,8 +120,25 @@ def plate_rows(run: Run, result: PictureResult) -> list[Row]:
     ]
 
 
-def truth_rows(run: Run, result: PictureResult) -> list[Row]:
-    """A row for each plate known to be in the picture."""
+def plate_read(row: Row) -> PlateRead:
+    """A plate as its row tells it: all that metrics ask for.
+
+    Args:
+        row: of `plates`; of its columns `corners`, `detection_score`, `text`, `text_raw` and
+            `confidence` are asked for.
+
+    Returns:
+        The read without its characters, alternatives and edits.
+    """
+    a, b, c, d = ((corner["x"], corner["y"]) for corner in row["corners"])
+    detection = PlateDetection((a, b, c, d), row["detection_score"])
+    return PlateRead(detection, row["text"], row["text_raw"], row["confidence"], (), ())
+
+
+def truth_rows(run: Run, result: PictureResult, read_ids: Sequence[str] | None = None) -> list[Row]:
+    """A row for each plate known to be in the picture; `read_ids` names the reads if tables that
+    hold them do."""
+    read_ids = read_ids or [read_id(run, result, index) for index in range(len(result.plates))]
     return [
         {
             "run_id": run.run_id,
@@ -127,12 +146,29 @@ def truth_rows(run: Run, result: PictureResult) -> list[Row]:
             "index": index,
             "text": outcome.truth.text,
             "box": _box(outcome.truth.box),
-            "read_id": None if outcome.read is None else read_id(run, result, outcome.read),
+            "read_id": None if outcome.read is None else read_ids[outcome.read],
             "iou": outcome.iou,
             "furthest_stage": outcome.stage.value,
             "edit_distance": outcome.edits,
         }
         for index, outcome in enumerate(judge(result.facts.ref.truths or (), result.reads))
+    ]
+
+
+def metric_rows(run_id: str, by_slice: Mapping[str, Counts]) -> list[Row]:
+    """A row for each figure of each slice."""
+    return [
+        {"run_id": run_id, "slice": name, **asdict(figure)}
+        for name, counts in by_slice.items()
+        for figure in figures(counts)
+    ]
+
+
+def confusion_rows(run_id: str, by_slice: Mapping[str, Counts]) -> list[Row]:
+    """A row for each pair of characters, of all pictures."""
+    return [
+        {"run_id": run_id, "truth": truth, "read": read, "count": count}
+        for truth, read, count in confusions(by_slice.get(ALL, Counter()))
     ]
 
 
@@ -192,13 +228,13 @@ class _HashedFile(io.RawIOBase):
 class TableFile:
     """One Parquet file being written: row groups of bounded bytes, so memory stays bounded too.
 
-    Its name holds the run and a number drawn for this attempt: an attempt that an engine repeats
-    writes another file, and only files that the run record names count.
+    Unless told, its name holds the run and a number drawn for this attempt: an attempt that an
+    engine repeats writes another file, and only files that the run record names count.
     """
 
-    def __init__(self, table: str, run: Run) -> None:
+    def __init__(self, table: str, run: Run, path: str | None = None) -> None:
         self._table = table
-        self._path = f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
+        self._path = path or f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
         self._schema = SCHEMAS[table]
         fs, path = open_store(f"{run.output}/{self._path}")
         make_parent(fs, path)
@@ -245,9 +281,9 @@ class TableFile:
         self._batches = []
 
 
-def write_table(table: str, rows: Iterable[Row], run: Run) -> DataFile:
-    """Write rows as one file."""
-    file = TableFile(table, run)
+def write_table(table: str, rows: Iterable[Row], run: Run, path: str | None = None) -> DataFile:
+    """Write rows as one file; see `TableFile`."""
+    file = TableFile(table, run, path)
     file.write(rows)
     return file.close()
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipelines import read_plates
-from pipelines.run_record import read_table
+from pipelines.metrics import AddSlices, Counts, Slices, count_outcome, count_slices
+from pipelines.pictures import PictureResult
+from pipelines.run_record import CommitRun, RunPlan, read_table
+from pipelines.tables import Row, Run, hide_nothing, image_rows, plate_rows, truth_rows, write_table
 
 PLATE_HEIGHT = 60
 
@@ -144,6 +148,33 @@ def samples_output(tmp_path_factory: pytest.TempPathFactory) -> str:
     options = ["--output", str(folder), "--run-id", "samples", "--workers", "1"]
     assert read_plates.run([str(SAMPLES), *known, *options]) is not None
     return str(folder)
+
+
+def commit_results(
+    output: Path | str,
+    results: Sequence[PictureResult],
+    run_id: str = "run",
+    started_at: str = "2024-05-01T00:00:00+00:00",
+    hide: Callable[[Row], Row] = hide_nothing,
+) -> None:
+    """Commit a run that came to these results, as the job does."""
+    run = Run(run_id, str(output), "b" * 64, "c" * 64)
+    tables = {"images": image_rows, "plates": plate_rows, "truths": truth_rows}
+    files = [
+        write_table(table, [hide(row) for result in results for row in rows_of(run, result)], run)
+        for table, rows_of in tables.items()
+    ]
+    counts: Counts = Counter()
+    by_label: dict[str, Slices] = {}
+    for result in results:
+        counts.update(count_outcome(result))
+        for label, counted in count_slices(result):
+            by_label[label] = AddSlices().add_input(by_label.get(label, {}), counted)
+    bundle = {"name": "drawn", "sha256": run.bundle_sha256}
+    config = {"sha256": run.config_sha256}
+    plan = RunPlan(run, started_at, 0, 1.0, bundle, config, {}, "test")
+    inputs: Counts = Counter({("inputs",): len(results)})
+    next(CommitRun(plan).process(None, inputs, counts, by_label.items(), files))
 
 
 # Object stores: real servers behind sockets, and the drivers' own environment to reach them.
