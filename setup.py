@@ -59,6 +59,7 @@ setup(
             "show = pipelines.show:main",
             "verify = pipelines.verify:main",
             "evaluate = pipelines.evaluate:main",
+            "compare = pipelines.compare:main",
             "train = model_training.train:main",
             "tune = model_training.tune:main",
             "evaluate-model = model_training.evaluate:main",
