@@ -145,7 +145,7 @@ def _paired_pictures(
 def _by_uri(
     pictures: Iterable[StoredPicture], side: int
 ) -> Iterator[tuple[str, int, PictureResult]]:
-    return ((result.facts.ref.uri, side, result) for _, result in pictures)
+    return ((stored.result.facts.ref.uri, side, stored.result) for stored in pictures)
 
 
 def _match(a: PictureResult | None, b: PictureResult | None) -> PictureMatch:
