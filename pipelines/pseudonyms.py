@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from lpr_core.score import normalise_text
+from pipelines.commit import RunPlan
 from pipelines.redact import redact
-from pipelines.run_record import RunPlan
 from pipelines.tables import Row
 from pipelines.uris import OpensStores, canonical_uri, open_store, split_chain
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.run_record import FIELDS
+from pipelines.commit import FIELDS
 from pipelines.schemas import SCHEMAS
 
 MARKS = re.compile(r"(<!-- reference: (\w+) -->\n\n).*?(\n<!-- end -->)", re.DOTALL)

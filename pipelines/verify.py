@@ -28,6 +28,7 @@ from lpr_core.bundle import BundleError, MissingBundleError
 from lpr_core.plate_reader import ReaderConfig
 from pipelines.archive import Archive, add_archive_arguments, archive_of, connect
 from pipelines.cli import code_version
+from pipelines.commit import library_versions
 from pipelines.pictures import ImageStatus, LoadedPicture, PictureResult
 from pipelines.progress import worker_chatter_kept
 from pipelines.provenance import (
@@ -39,7 +40,7 @@ from pipelines.provenance import (
     load_again,
     source_state,
 )
-from pipelines.run_record import RecordError, library_versions
+from pipelines.run_record import RecordError
 from pipelines.shared_reader import SharedReader
 from pipelines.stages import STAGES, Limits, StageFn
 from pipelines.summary import print_aligned

@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipelines import read_plates
+from pipelines.commit import CommitRun, RunPlan
 from pipelines.metrics import AddSlices, Counts, Slices, count_outcome, count_slices
 from pipelines.pictures import PictureResult
-from pipelines.run_record import CommitRun, RunPlan, read_table
+from pipelines.run_record import read_table
 from pipelines.tables import Row, Run, hide_nothing, image_rows, plate_rows, truth_rows, write_table
 
 PLATE_HEIGHT = 60

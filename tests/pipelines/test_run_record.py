@@ -14,8 +14,8 @@ import pytest
 
 from lpr_core.bundle import Bundle
 from pipelines import read_plates, tables
+from pipelines.commit import FIELDS, AccountingError, check_accounts
 from pipelines.redact import redact
-from pipelines.run_record import FIELDS, AccountingError, check_accounts
 from pipelines.tables import DataFile
 
 from .conftest import Tables

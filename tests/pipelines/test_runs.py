@@ -26,7 +26,7 @@ def output(street: Path, tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise RuntimeError("no accounts today")
 
-    monkeypatch.setattr("pipelines.run_record.check_accounts", fail)
+    monkeypatch.setattr("pipelines.commit.check_accounts", fail)
     arguments = [str(street), "--output", str(folder), "--run-id", "died-1", "--workers", "1"]
     assert read_plates.main(arguments) == 1
     return folder
