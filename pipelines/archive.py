@@ -133,6 +133,7 @@ def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(
         config={
             "memory_limit": MEMORY_LIMIT,
+            "temp_directory": "",  # else it writes plates into the working folder when short of it
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }

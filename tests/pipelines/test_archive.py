@@ -117,6 +117,10 @@ def test_nothing_else_can_be_opened(copy: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"copy", "other.parquet"}
 
 
+def test_nothing_is_written_when_memory_is_short(samples_output: str) -> None:
+    assert ask(samples_output, "SELECT current_setting('temp_directory')") == [("",)]
+
+
 def test_what_cannot_be_asked_is_told(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=f"no run is committed in {tmp_path}/none"):
         open_archive(f"{tmp_path}/none")
