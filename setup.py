@@ -19,7 +19,7 @@ setup(
         "opencv-python-headless>=4.10",
         "numpy>=1.26",
         "pillow>=11",
-        "pyarrow>=16",
+        "pyarrow>=24",
         "fsspec>=2024.6",
         "ai-edge-litert>=1.3",
         "tenacity>=9",
