@@ -1,0 +1,497 @@
+"""`platebeam query`: ask the committed runs of an output folder, by SQL or by ready questions.
+
+What is looked for becomes a parameter of the SQL, never a part of it; of a user's own SQL a single
+SELECT is run. The answer passes through in batches, however long it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import IO, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from tabulate import tabulate
+
+from lpr_core.score import normalise_text
+from pipelines.archive import VIEWS, ArchiveError, add_archive_arguments, archive_of, connect
+from pipelines.pictures import ImageStatus
+from pipelines.plate_search import candidate_pattern, plate_distance
+from pipelines.uris import canonical_uri, open_store
+
+SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".md": "markdown"}
+
+BATCH_ROWS = 10_000
+TABLE_ROWS = 1_000
+"""Of a table at most, unless --limit says more: it is aligned when all of it is known."""
+
+WILDCARDS = "*?"
+ALL = "all"
+"""The slice of all pictures, as in the table `metrics`."""
+
+CONDITIONS = {
+    "plate": "text = $plate",
+    "pattern": "text GLOB $pattern",
+    "min_confidence": "confidence >= $min_confidence",
+    "status": "images.status = $status",
+    "since": "captured_at >= $since",
+    "until": "captured_at < $until",
+}
+"""What has to hold, by the name of the parameter that it is given by."""
+
+PLATE_COLUMNS = "confidence, plates.status, captured_at, uri, read_id, run_id"
+IMAGE_COLUMNS = "uri, images.status, plates_found, plates_read, captured_at, run_id"
+FAILURE_COLUMNS = "uri, stage, reason, message, captured_at, run_id"
+
+LIKE = """(
+    SELECT plates.*, distance FROM plates JOIN near ON text = near_text
+    UNION ALL
+    SELECT plates.*, distance FROM plates JOIN near ON text_raw = near_text WHERE text IS NULL
+)"""
+"""The plates whose text is in `near`, and the unreadable ones of which that much was seen. In two
+parts, as only a join on a column itself spares reading the others for all plates."""
+
+PROBABILITY = """
+    CASE WHEN text = $like THEN confidence
+    ELSE list_filter(alternatives, lambda other: other.text = $like)[1].probability END
+"""
+
+CANDIDATES = """
+    SELECT text FROM plates WHERE regexp_matches(text, $pattern)
+    UNION
+    SELECT text_raw FROM plates WHERE regexp_matches(text_raw, $pattern)
+"""
+
+COLUMNS = """
+    SELECT table_name AS "view", string_agg(column_name, ', ' ORDER BY ordinal_position) AS columns
+    FROM information_schema.columns GROUP BY table_name ORDER BY list_position($views, table_name)
+"""
+
+HARMLESS_ERRORS = ("Parser", "Binder", "Catalog", "Permission", "IO", "HTTP", "Out of Memory")
+"""DuckDB's errors that speak of the SQL and of files; others may quote a plate."""
+
+
+class QuestionError(ValueError):
+    """A question that cannot be asked, or not be answered; the message says why."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A SELECT statement, and what its parameters stand for."""
+
+    sql: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def stored_text(plate: str) -> str:
+    """What stands in `plates.text` for a plate of this text."""
+    return normalise_text(plate)
+
+
+def users_question(database: duckdb.DuckDBPyConnection, sql: str) -> Question:
+    """A user's own SQL.
+
+    Raises:
+        QuestionError: it is not one SELECT statement.
+    """
+    with _errors_told():
+        kinds = [statement.type for statement in database.extract_statements(sql)]
+    if kinds != [duckdb.StatementType.SELECT]:
+        raise QuestionError("--sql takes one SELECT statement and nothing else")
+    return Question(sql)
+
+
+def ready_question(database: duckdb.DuckDBPyConnection, options: argparse.Namespace) -> Question:
+    """The question that the command's options ask: all of them have to hold.
+
+    A row is a picture where nothing but pictures is asked for by their status, else a plate.
+    """
+    given = {"min_confidence": options.min_confidence, "status": options.status}
+    given |= {"since": options.since, "until": options.until}
+    if options.plate is not None and any(sign in options.plate for sign in WILDCARDS):
+        given["pattern"] = options.plate
+    elif options.plate is not None:
+        given["plate"] = stored_text(options.plate)
+    parameters = {name: value for name, value in given.items() if value is not None}
+    conditions = [CONDITIONS[name] for name in parameters]
+    for number, (label, value) in enumerate(filter(None, options.slice)):
+        conditions.append(f"labels[$label{number}] = $value{number}")
+        parameters |= {f"label{number}": label, f"value{number}": value}
+    holds = " AND ".join(conditions or ["true"])
+
+    about_plates = options.like is not None or parameters.keys() & {
+        *("plate", "pattern", "min_confidence")
+    }
+    if options.status and not about_plates:
+        failed = options.status == ImageStatus.FAILED.value
+        columns = FAILURE_COLUMNS if failed else IMAGE_COLUMNS
+        return Question(f"SELECT {columns} FROM images WHERE {holds}", parameters)
+    if options.like is None:
+        found = "plates JOIN images USING (run_id, uri)"
+        return Question(f"SELECT text, {PLATE_COLUMNS} FROM {found} WHERE {holds}", parameters)
+    database.register("near", near_texts(database, options.like, options.distance))
+    return Question(
+        f"SELECT text, text_raw, {PROBABILITY} AS probability, distance, {PLATE_COLUMNS} "
+        f"FROM {LIKE} AS plates JOIN images USING (run_id, uri) WHERE {holds} "
+        "ORDER BY probability DESC NULLS LAST, distance, confidence DESC, uri, read_id",
+        parameters | {"like": options.like},
+    )
+
+
+def near_texts(database: duckdb.DuckDBPyConnection, text: str, within: float) -> pa.Table:
+    """What plates say, or seem to say, that is near a text: `near_text` and its `distance`.
+
+    See `plate_search` for what the distance means.
+    """
+    candidates = answer(
+        database, Question(CANDIDATES, {"pattern": candidate_pattern(text, within)})
+    )
+    near = {
+        candidate: distance
+        for batch in candidates
+        for candidate in batch.column(0).to_pylist()
+        if (distance := plate_distance(text, candidate)) <= within
+    }
+    columns = pa.array(near.keys(), pa.string()), pa.array(near.values(), pa.float64())
+    return pa.table(columns, ["near_text", "distance"])
+
+
+def answer(database: duckdb.DuckDBPyConnection, question: Question) -> Iterator[pa.RecordBatch]:
+    """The answer in batches, of which the first holds no rows and tells the columns.
+
+    Raises:
+        QuestionError: the SQL is wrong, or came upon a value that it cannot take.
+    """
+    with _errors_told():
+        relation = database.sql(question.sql, params=question.parameters)
+        reader = relation.to_arrow_reader(BATCH_ROWS)
+        yield pa.RecordBatch.from_pylist([], reader.schema)
+        yield from reader
+
+
+@contextlib.contextmanager
+def _errors_told() -> Iterator[None]:
+    """Tell DuckDB's errors in a line, without what they may quote from the tables."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:  # the latter: while its batches are read
+        if isinstance(error, BrokenPipeError):
+            raise
+        line = str(error).partition("\n")[0]
+        kind, _, _ = line.partition(" Error: ")
+        told = line if kind in HARMLESS_ERRORS else f"{kind} Error at a value that is not shown"
+        raise QuestionError(told) from error
+
+
+def first_rows(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """So many rows at most, and no batch is taken after them."""
+    for batch in batches:
+        yield batch.slice(0, rows)
+        rows -= batch.num_rows
+        if rows <= 0:
+            return
+
+
+Rows = Iterable[pa.RecordBatch]
+
+
+def write_parquet(schema: pa.Schema, rows: Rows, file: IO[bytes]) -> None:
+    """Write rows as a Parquet file."""
+    with pq.ParquetWriter(file, schema, compression="zstd") as parquet:
+        for batch in rows:
+            parquet.write_batch(batch)
+
+
+def write_csv(schema: pa.Schema, rows: Rows, file: IO[bytes]) -> None:
+    """Write rows as CSV; lists and the like as JSON in a field."""
+    simple = pa.schema([(one.name, _csv_type(one.type)) for one in schema])
+    with pa.csv.CSVWriter(file, simple) as lines:
+        for batch in rows:
+            columns = [_as_csv(column) for column in batch.columns]
+            lines.write_batch(pa.RecordBatch.from_arrays(columns, schema=simple))
+
+
+def write_json(schema: pa.Schema, rows: Rows, file: IO[bytes]) -> None:
+    """Write rows as a JSON list of objects, one a line."""
+    before = "["
+    for batch in rows:
+        for row in batch.to_pylist(maps_as_pydicts="strict"):
+            file.write(f"{before}\n{_json(row)}".encode())
+            before = ","
+    file.write(b"\n]\n" if before == "," else b"[]\n")
+
+
+def write_table(schema: pa.Schema, rows: Rows, file: IO[bytes]) -> None:
+    """Write rows as an aligned table."""
+    cells = [[_cell(value) for value in row] for row in _values(rows)]
+    # A plate such as 12E5 is no number, whatever it looks like.
+    file.write(f"{tabulate(cells, schema.names, 'simple', disable_numparse=True)}\n".encode())
+
+
+def write_markdown(schema: pa.Schema, rows: Rows, file: IO[bytes]) -> None:
+    """Write rows as a table of Markdown."""
+    cells = [[_cell(value).replace("|", "\\|") for value in row] for row in _values(rows)]
+    file.write(f"{tabulate(cells, schema.names, 'github', disable_numparse=True)}\n".encode())
+
+
+WRITERS = {
+    "table": write_table,
+    "markdown": write_markdown,
+    "csv": write_csv,
+    "json": write_json,
+    "parquet": write_parquet,
+}
+
+
+def _values(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    for batch in rows:
+        yield from zip(
+            *(column.to_pylist(maps_as_pydicts="strict") for column in batch), strict=True
+        )
+
+
+def _csv_type(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_temporal)
+    return kind if any(test(kind) for test in tests) else pa.string()
+
+
+def _as_csv(column: pa.Array) -> pa.Array:
+    """A column as CSV can hold it: what is no number, time or text as JSON."""
+    if _csv_type(column.type) == column.type:
+        return column
+    values = column.to_pylist(maps_as_pydicts="strict")
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _cell(value: object) -> str:
+    """A value in a table on a terminal: short, and without signs that steer the terminal."""
+    if value is None:
+        return ""
+    text = f"{value:.6g}" if isinstance(value, float) else _text(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _json(value).strip('"')
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    """A value that JSON does not know."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
+@contextlib.contextmanager
+def _opened(output: str | None) -> Iterator[IO[bytes]]:
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        fs, path = open_store(canonical_uri(output))
+        with fs.open(path, "wb") as file:
+            yield file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `platebeam query`.
+
+    Returns:
+        0; 2: the question cannot be asked, or not be answered, and one line says why.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    ready = [name for name in READY if getattr(options, name) not in (None, [])]
+    if options.sql is not None and ready:
+        parser.error(f"--sql stands alone: --{ready[0].replace('_', '-')} can be a part of it")
+    if options.like is not None and options.distance >= len(options.like):
+        parser.error("--distance: so far from that of --like is any plate; ask for less")
+    if options.since and options.until and options.since >= options.until:
+        parser.error("--until is before --since")
+    suffix = os.path.splitext(options.write_to or "")[1]
+    form = options.format or SUFFIXES.get(suffix, "table")
+    if form == "parquet" and options.write_to is None and sys.stdout.isatty():
+        parser.error("--format parquet is not for a terminal: give --output FILE")
+    limit = options.limit or (TABLE_ROWS if form in ("table", "markdown") else sys.maxsize)
+    try:
+        database = connect(archive_of(options))
+        if options.sql is not None:
+            question = users_question(database, options.sql)
+        elif ready:
+            question = ready_question(database, options)
+        else:
+            question = Question(COLUMNS, {"views": list(VIEWS)})
+        batches = answer(database, question)
+        schema = next(batches).schema  # what is wrong with the question shows before a file is made
+        with _opened(options.write_to) as file:
+            WRITERS[form](schema, first_rows(batches, limit), file)
+        if options.limit is None and next(batches, None) is not None:
+            print(
+                f"platebeam query: these are the first {limit} rows; --limit or another --format "
+                "gives more",
+                file=sys.stderr,
+            )
+    except BrokenPipeError:  # who reads the answer has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (QuestionError, ArchiveError) as error:
+        print(f"platebeam query: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"platebeam query: cannot write {options.write_to}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+READY = ("plate", "like", "min_confidence", "status", "since", "until", "slice")
+"""The options that ask something."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="platebeam query",
+        description="Ask an output folder. Without a question, tell which views there are to ask.",
+    )
+    add_archive_arguments(parser)
+    parser.add_argument("--sql", metavar="SELECT", help="any SELECT over the views")
+    ready = parser.add_argument_group("ready questions, which combine: each has to hold")
+    ready.add_argument(
+        "--plate",
+        type=_plate_pattern,
+        metavar="TEXT",
+        help="plates read as this; ? stands for a character, * for any number of them",
+    )
+    ready.add_argument(
+        "--like",
+        type=_plate,
+        metavar="TEXT",
+        help="plates that may be this one, read wrongly; the most probable first",
+    )
+    ready.add_argument(
+        "--distance",
+        type=_distance,
+        default=1.0,
+        metavar="N",
+        help="of --like: so many characters replaced, missing or too many; two that the reader "
+        "confuses, as O and 0, count as half a one (default: %(default)g)",
+    )
+    ready.add_argument("--min-confidence", type=_share, metavar="SHARE", help="of a plate, 0 to 1")
+    ready.add_argument(
+        "--status", choices=[status.value for status in ImageStatus], help="of a picture"
+    )
+    ready.add_argument(
+        "--since", type=_since, metavar="TIME", help="captured then or later: 2025-01-31T16:00"
+    )
+    ready.add_argument(
+        "--until", type=_until, metavar="TIME", help="captured before; a day counts to its end"
+    )
+    ready.add_argument(
+        "--slice",
+        type=_slice,
+        action="append",
+        default=[],
+        metavar="LABEL=VALUE",
+        help="pictures with this label; may be repeated",
+    )
+    answer = parser.add_argument_group("the answer")
+    answer.add_argument("--limit", type=_count, metavar="ROWS", help="so many rows at most")
+    answer.add_argument(
+        "--format",
+        choices=WRITERS,
+        help="default: by the suffix of --output, else table, which shows "
+        f"{TABLE_ROWS} rows unless --limit is given",
+    )
+    answer.add_argument(
+        "--output", dest="write_to", metavar="FILE", help="where to write it (default: here)"
+    )
+    return parser
+
+
+def _plate(text: str) -> str:
+    plate = normalise_text(text)
+    if not plate:
+        raise argparse.ArgumentTypeError("it has no letter and no digit")
+    return plate
+
+
+def _plate_pattern(text: str) -> str:
+    pattern = "".join(sign if sign in WILDCARDS else normalise_text(sign) for sign in text)
+    if not pattern:
+        raise argparse.ArgumentTypeError("it has no letter, digit or wildcard")
+    return pattern
+
+
+def _number(text: str, least: float, most: float, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+    return number
+
+
+def _share(text: str) -> float:
+    return _number(text, 0, 1, "number from 0 to 1")
+
+
+def _distance(text: str) -> float:
+    return _number(text, 0, sys.float_info.max, "number from 0 on")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _slice(text: str) -> tuple[str, str] | None:
+    """(label, value); None for all pictures."""
+    if text == ALL:
+        return None
+    label, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is no LABEL=VALUE")
+    return label, value
+
+
+def _since(text: str) -> datetime:
+    """The time as `captured_at` tells it: without a zone, UTC where one is given."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time such as 2025-01-31 or 2025-01-31T16:00"
+        ) from None
+    return time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+
+
+def _until(text: str) -> datetime:
+    """The time that all is before: of a day, the next midnight."""
+    time = _since(text)
+    try:
+        return time + timedelta(days=1) if len(text) == len("2025-01-31") else time
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text!r} is too late") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
