@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpr_core.score import normalise_text
-from pipelines import read_plates, run_record
+from pipelines import commit, read_plates
 from pipelines.pseudonyms import (
     PseudonymError,
     Pseudonyms,
@@ -330,7 +330,7 @@ def test_a_run_counts_once_its_public_record_is_there(
 ) -> None:
     public, restricted = copies
     written = []
-    original = run_record.write_record
+    original = commit.write_record
 
     def write_record(record: dict[str, Any], output: str) -> None:
         written.append(output)
@@ -339,7 +339,7 @@ def test_a_run_counts_once_its_public_record_is_there(
         original(record, output)
 
     new = shutil.copy(gate / "HK73PL.jpg", public.parent / "new.jpg")
-    monkeypatch.setattr(run_record, "write_record", write_record)
+    monkeypatch.setattr(commit, "write_record", write_record)
     options = [str(new), *pseudonymise(gate, public, key_file, "--keep-crops", "--resume=version")]
     assert read_plates.main([*options, "--run-id=second"]) == 1
     assert "the disk is full" in capfd.readouterr().err
