@@ -227,8 +227,8 @@ def _check_file(output: str, entry: Mapping[str, Any]) -> tuple[Answer, tuple[st
     return Answer.SAME, ()
 
 
-def _was_is(was: str | None, now: str | None) -> str:
-    return f"sha256 was {str(was)[:12]}…, is {str(now)[:12]}…"
+def _was_is(was: str, now: str) -> str:
+    return f"sha256 was {was[:12]}…, is {now[:12]}…"
 
 
 def look_into(
@@ -388,7 +388,8 @@ def compare(
     if row["sha256"] is None:
         return _OF_SOURCE[state], (f"{then} then, {now or 'it is there'} now",)
     if state is not SourceState.SAME:
-        return _OF_SOURCE[state], (now or _was_is(row["sha256"], picture.facts.sha256),)
+        sha256 = picture.facts.sha256
+        return _OF_SOURCE[state], (_was_is(row["sha256"], sha256) if sha256 else str(now),)
     if isinstance(picture, LoadedPicture):
         return Answer.UNCHECKED, ("there is nothing to read it with",)
     details = tuple(_row_differences(row, picture, record, tolerance))

@@ -169,6 +169,7 @@ def test_sources_that_changed_are_told_apart(
     details = {finding["item"].rpartition("/")[2]: finding["details"] for finding in findings}
     assert details["absent.jpg"] == ["load/not_found then, it is there now"]
     assert details["two.jpg"] == ["load/not_found"]
+    assert details["cut.jpg"][0].startswith("sha256 was ")
     assert run(capsys, ground.output, "--run", "plain") == (0, [])
 
 
@@ -279,8 +280,10 @@ def test_files_that_are_no_tables_any_more_leave_the_other_runs_to_be_read(
             {("data files", answer): 1, ("run records", "unchecked"): 1},
         )
         assert {finding["run_id"] for finding in findings} == {"plain"}
-    with altered(images, None):
-        assert len(run(capsys, copy, "--run", "plain")[1]) == 2
+    images.unlink()
+    assert len(run(capsys, copy, "--run", "plain")[1]) == 2
+    images.mkdir()
+    assert answers(run(capsys, copy, "--run", "plain")[1])["data files", "unreadable_file"] == 1
 
 
 def test_a_byte_of_a_data_file_is_found(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
