@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
@@ -100,20 +102,20 @@ def draw_sheets(evidence: Sequence[Evidence], kind: str) -> bytes:
         kind: one of FORMATS.
     """
     file = io.BytesIO()
-    if kind == "pdf":
-        with PdfPages(file) as pages:
-            for each in evidence:
-                page = Figure(A4)
-                draw_sheet(page, each)
-                pages.savefig(page)
-    else:
-        width, height = A4
-        strip = Figure((width, height * len(evidence)))
-        for page, each in zip(
-            strip.subfigures(len(evidence), squeeze=False).flat, evidence, strict=True
-        ):
-            draw_sheet(page, each)
-        strip.savefig(file, format=kind, dpi=DOTS_PER_INCH)
+    with style.context("default"):  # whatever the user's own files say
+        if kind == "pdf":
+            with PdfPages(file) as pages:
+                for each in evidence:
+                    page = Figure(A4)
+                    draw_sheet(page, each)
+                    pages.savefig(page)
+        else:
+            width, height = A4
+            strip = Figure((width, height * len(evidence)))
+            places = strip.subfigures(len(evidence), squeeze=False).flat
+            for place, each in zip(places, evidence, strict=True):
+                draw_sheet(place, each)
+            strip.savefig(file, format=kind, dpi=DOTS_PER_INCH)
     return file.getvalue()
 
 
@@ -147,10 +149,10 @@ def _blank(page: FigureBase, place: SubplotSpec) -> Axes:
     return axes
 
 
-def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
+def _write(axes: Axes, x: float, y: float, text: str, **looks: Any) -> None:
     """Write in shares of the axes, from the top; signs of a URI are no formulas."""
-    style = {"color": INK, "va": "top", "parse_math": False, **style}
-    axes.text(x, 1 - y, text, transform=axes.transAxes, **style)
+    looks = {"color": INK, "va": "top", "parse_math": False, **looks}
+    axes.text(x, 1 - y, text, transform=axes.transAxes, **looks)
 
 
 def _title(axes: Axes, text: str) -> None:
@@ -164,14 +166,14 @@ def _draw_heading(axes: Axes, evidence: Evidence) -> None:
     _write(axes, 0, 0, f"Evidence of {title}", fontsize=9, color=FAINT)
     if plate is None:
         _write(axes, 0, 0.3, image["status"], fontsize=22, weight="bold")
-        _write(axes, 0, 0.86, _printable(name), fontsize=9)
+        _write(axes, 0, 0.86, _drawable(name), fontsize=9)
         return
     text = plate["text"] or "unreadable"
     _write(axes, 0, 0.26, text, fontsize=26, weight="bold", family=MONOSPACE)
     _write(axes, 1, 0.3, _share(plate["confidence"]), fontsize=22, weight="bold", ha="right")
     meaning = "probability that the whole text is right"
     _write(axes, 1, 0, meaning, fontsize=9, color=FAINT, ha="right")
-    place = f"plate {plate['index'] + 1} of {image['plates_found']} in {_printable(name)}"
+    place = f"plate {plate['index'] + 1} of {image['plates_found']} in {_drawable(name)}"
     edits = "".join(
         f"; layout {edit['layout']} has {edit['to']} for {edit['from']} at {edit['index'] + 1}"
         for edit in plate["edits"]
@@ -245,9 +247,9 @@ def _draw_bars(axes: Axes, choices: Sequence[tuple[str, float]]) -> None:
     for place, (name, probability) in enumerate(choices):
         axes.barh(place, 1, height=0.84, color=EMPTY)
         axes.barh(place, probability, height=0.84, color=OTHER if place else CHOSEN)
-        style: dict[str, Any] = {"va": "center", "color": INK}
-        axes.text(0.03, place, name, family=MONOSPACE, fontsize=9, **style)
-        axes.text(0.97, place, _share(probability), ha="right", fontsize=6.5, **style)
+        looks: dict[str, Any] = {"va": "center", "color": INK}
+        axes.text(0.03, place, name, family=MONOSPACE, fontsize=9, **looks)
+        axes.text(0.97, place, _share(probability), ha="right", fontsize=6.5, **looks)
 
 
 def _draw_texts(axes: Axes, alternatives: Sequence[Row]) -> None:
@@ -268,8 +270,8 @@ def _draw_provenance(axes: Axes, evidence: Evidence) -> None:
     _title(axes, "provenance")
     lines = [
         (name if not number else "", line)
-        for name, value in _provenance(evidence)
-        for number, line in enumerate(_lines(value))
+        for name, *told in _provenance(evidence)
+        for number, line in enumerate(line for text in told for line in _wrapped(text))
     ]
     alarms = set()
     if evidence.source is not SourceState.SAME:
@@ -284,35 +286,39 @@ def _draw_provenance(axes: Axes, evidence: Evidence) -> None:
         _write(axes, *place, line, fontsize=7, family=MONOSPACE, color=colour)
 
 
-def _lines(value: str) -> list[str]:
-    return [
-        line
-        for part in value.split("\n")
-        for line in textwrap.wrap(_printable(part), LINE_LENGTH, break_on_hyphens=False) or [""]
-    ]
+def _wrapped(text: str) -> list[str]:
+    # A blank may be part of a file's name.
+    return textwrap.wrap(
+        _drawable(text), LINE_LENGTH, break_on_hyphens=False, drop_whitespace=False
+    )
 
 
-def _printable(text: str) -> str:
-    return text if text.isprintable() else ascii(text)
+def _drawable(text: str) -> str:
+    """With escapes for the signs that the font lacks, and for those that none draws."""
+    drawn = get_font(findfont(MONOSPACE)).get_charmap()
+    return "".join(
+        sign if sign.isprintable() and ord(sign) in drawn else ascii(sign)[1:-1] for sign in text
+    )
 
 
-def _provenance(evidence: Evidence) -> list[tuple[str, str]]:
+def _provenance(evidence: Evidence) -> list[tuple[str, ...]]:
+    """Names, each with what there is to tell, in lines."""
     image, plate, record = evidence.image, evidence.plate, evidence.record
     config, bundle, crop = record["config"], record["bundle"], evidence.crop
-    told = [
+    told: list[tuple[str, ...]] = [
         ("picture", image["uri"]),
         ("taken", str(image["captured_at"] or "not told")),
         ("file", _file_told(image)),
-        ("sha256", f"{image['sha256']}\n{evidence.source_told}"),
+        ("sha256", str(image["sha256"]), evidence.source_told),
     ]
     if image["message"] is not None:
-        told.append(("failure", f"{image['stage']}/{image['reason']}\n{image['message']}"))
+        told.append(("failure", f"{image['stage']}/{image['reason']}", image["message"]))
     if plate is not None:
         corners = "  ".join(f"{corner['x']:.1f}, {corner['y']:.1f}" for corner in plate["corners"])
         told += [
             ("read", plate["read_id"]),
-            ("corners", f"{corners}\ndetection score {plate['detection_score']:.3f}"),
-            ("crop sha256", f"{plate['crop_sha256']}\n{crop.told if crop else CROP_LOST}"),
+            ("corners", corners, f"detection score {plate['detection_score']:.3f}"),
+            ("crop sha256", plate["crop_sha256"], crop.told if crop else CROP_LOST),
         ]
     choices = ", ".join(
         f"{name} {'/'.join(value) if isinstance(value, list) else value}"
@@ -323,8 +329,8 @@ def _provenance(evidence: Evidence) -> list[tuple[str, str]]:
     return [
         *told,
         ("run", f"{record['run_id']}, {record['started_at']} to {record['finished_at']}"),
-        ("bundle", f"{bundle['name']}\n{bundle['sha256']}"),
-        ("configuration", f"{choices}\n{config['sha256']}"),
+        ("bundle", str(bundle["name"]), bundle["sha256"]),
+        ("configuration", choices, config["sha256"]),
         ("software", f"platebeam {record['code_version']}, {libraries}"),
         ("this sheet", f"drawn {utc_now()} by platebeam {code_version()}"),
     ]

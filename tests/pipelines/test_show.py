@@ -127,7 +127,7 @@ def test_a_picture_is_shown_with_all_its_plates_or_with_why_there_is_none(
 def test_without_the_file_that_was_read_the_tables_tell_what_they_know(
     street: Path, tmp_path: Path, state: SourceState
 ) -> None:
-    picture = Path(shutil.copy(street / "one.jpg", tmp_path / "a$b$c.jpg"))
+    picture = Path(shutil.copy(street / "one.jpg", tmp_path / "a$b$c 図\n.jpg"))
     read = [str(picture), "--output", str(tmp_path / "out"), "--workers", "1"]
     for run_id, more in (("kept", ["--keep-crops"]), ("bare", [])):
         assert read_plates.run([*read, "--run-id", run_id, *more]) is not None
@@ -142,6 +142,7 @@ def test_without_the_file_that_was_read_the_tables_tell_what_they_know(
         assert (evidence.source, evidence.picture) == (state, None)
         sheet = Sheet(evidence)
         assert len(sheet.pictures) == pictures
+        assert rf"{tmp_path}/a$b$c \u56f3\n.jpg" in "".join(sheet.texts)
         assert sheet.texts.count(evidence.source_told) == 2  # in place of the picture, and below
         assert ("neither kept in the table nor to be cut again" in sheet.texts) == (not pictures)
         # The crop's characters are outlined as if it had been cut from the picture.
