@@ -7,7 +7,7 @@ MODELS ?= models
 BUNDLE ?= lpr_core/bundles/default
 MACHINE ?= unknown
 
-.PHONY: demo test servers lint docs reference samples pins bundle characters reader detector clean
+.PHONY: demo test servers lint docs reference notebook samples pins bundle characters reader detector clean
 
 demo: .venv/runtime
 	rm -rf demo-output
@@ -34,6 +34,14 @@ build/pages: Makefile
 # What docs/tables.md says of columns, from their declarations.
 reference: .venv/development
 	$(BIN)/python -m pipelines.schema_reference docs/tables.md
+
+# What the notebook shows when it is opened: some minutes.
+notebook: .venv/development
+	rm -rf docs/models
+	$(BIN)/jupyter nbconvert --to=notebook --execute --inplace \
+	    --ExecutePreprocessor.record_timing=False \
+	    --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False \
+	    docs/train_characters.ipynb
 
 samples: .venv/development
 	$(BIN)/platebeam generate samples --output samples --seed 7
