@@ -13,7 +13,11 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["lpr_core*", "pipelines*", "model_training*"]),
-    package_data={"": ["py.typed"], "lpr_core": ["bundles/*/*"]},
+    package_data={
+        "": ["py.typed"],
+        "lpr_core": ["bundles/*/*"],
+        "pipelines": ["report.css", "report.html.jinja", "report.js"],
+    },
     install_requires=[
         "apache-beam>=2.77,<3",
         "opencv-python-headless>=4.10",
@@ -26,7 +30,7 @@ setup(
         "tqdm>=4.66",
         "duckdb>=2,<3",
         "jinja2>=3.1",
-        "matplotlib>=3.8",
+        "matplotlib>=3.10",
         "tabulate>=0.9",
     ],
     extras_require={
@@ -35,6 +39,7 @@ setup(
         "aws": ["s3fs>=2024.6"],
         "dev": [
             "apache-beam[gcp]>=2.77,<3",
+            "axe-playwright-python>=0.1.4",
             "cryptography>=42",
             "gcsfs>=2024.6",
             "hypothesis>=6.100",
@@ -45,6 +50,7 @@ setup(
             "polars>=1.20",
             "nbclient>=0.10",
             "nbconvert>=7.16",
+            "playwright>=1.49",
             "psutil>=6",
             "pytest>=8",
             "pytest-xdist>=3.6",
@@ -66,6 +72,7 @@ setup(
             "evaluate = pipelines.evaluate:main",
             "compare = pipelines.compare:main",
             "query = pipelines.query:main",
+            "report = pipelines.report:main",
             "train = model_training.train:main",
             "tune = model_training.tune:main",
             "evaluate-model = model_training.evaluate:main",
