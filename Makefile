@@ -7,7 +7,8 @@ MODELS ?= models
 BUNDLE ?= lpr_core/bundles/default
 MACHINE ?= unknown
 
-.PHONY: demo test servers lint docs reference notebook samples pins bundle characters reader detector clean
+.PHONY: demo test servers lint docs reference notebook samples screenshots pins bundle \
+    characters reader detector clean
 
 demo: .venv/runtime
 	rm -rf demo-output
@@ -45,6 +46,10 @@ notebook: .venv/development
 
 samples: .venv/development
 	$(BIN)/platebeam generate samples --output samples --seed 7
+
+# The report's pictures in docs/, in Debian's Chromium.
+screenshots: .venv/development
+	$(BIN)/python benchmarks/report_page.py --screenshots docs
 
 # The versions in the image of deploy/dataflow: the newest that setup.py allows today.
 PINS = deploy/dataflow/requirements.txt
