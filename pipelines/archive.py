@@ -142,10 +142,8 @@ def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
         database.register_filesystem(fs)
     readable = []
     for table in SCHEMAS:
-        paths = archive.files(table)
-        if not is_local:
-            paths = [fs.unstrip_protocol(open_store(path)[1]) for path in paths]
-        patterns = [_escape(path) for path in paths]
+        paths = [duckdb_path(path) for path in archive.files(table)]
+        patterns = [escape(path) for path in paths]
         database.read_parquet(patterns).create_view(table)
         readable += [*paths, *patterns]
     database.execute(CHARACTERS)
@@ -154,6 +152,12 @@ def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
     return database
+
+
+def duckdb_path(uri: str) -> str:
+    """A file's URI as DuckDB names it."""
+    fs, path = open_store(uri)
+    return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
 def runs_table(archive: Archive) -> pa.Table:
@@ -199,6 +203,6 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(timezone.utc)
 
 
-def _escape(path: str) -> str:
+def escape(path: str) -> str:
     """A path without signs that DuckDB would take for a pattern."""
     return re.sub(r"([*?\[])", r"[\1]", path)

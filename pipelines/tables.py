@@ -231,16 +231,24 @@ class _HashedFile(io.RawIOBase):
         return len(piece)
 
 
+def new_path(table: str, run: Run) -> str:
+    """A path for a file of a table, relative to the output folder.
+
+    Its name holds the run and a number drawn for this attempt: an attempt that an
+    engine repeats writes another file, and only files that the run record names count.
+    """
+    return f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
+
+
 class TableFile:
     """One Parquet file being written: row groups of bounded bytes, so memory stays bounded too.
 
-    Unless told, its name holds the run and a number drawn for this attempt: an attempt that an
-    engine repeats writes another file, and only files that the run record names count.
+    It lies at `path`, or at a new one.
     """
 
     def __init__(self, table: str, run: Run, path: str | None = None) -> None:
         self._table = table
-        self._path = path or f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
+        self._path = path or new_path(table, run)
         self._schema = SCHEMAS[table]
         fs, path = open_store(f"{run.output}/{self._path}")
         make_parent(fs, path)
