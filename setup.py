@@ -66,6 +66,7 @@ setup(
         "console_scripts": ["platebeam = pipelines.cli:run_and_leave"],
         "platebeam.commands": [
             "read = pipelines.read_plates:main",
+            "purge = pipelines.purge:main",
             "runs = pipelines.runs:main",
             "show = pipelines.show:main",
             "verify = pipelines.verify:main",

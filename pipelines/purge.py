@@ -1,0 +1,490 @@
+"""`platebeam purge`: what an output folder holds of a plate, a picture or a time, removed for good.
+
+No file is edited. Those with such rows are written again without them, the run record is replaced,
+then the old ones are deleted: at every moment the record lists whole files. As long as there is
+something to delete, its `purge` says what, so that the next purge, of whatever, finishes one that
+was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sys
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from lpr_core.score import normalise_text
+from pipelines.archive import Archive, ArchiveError, connect, duckdb_path, escape, open_archive
+from pipelines.run_record import read_record, read_records, utc_now, write_record
+from pipelines.runs import uncommitted
+from pipelines.schemas import SCHEMAS
+from pipelines.summary import print_aligned
+from pipelines.tables import ROWS_AT_ONCE, DataFile, Run, TableFile, new_path
+from pipelines.uris import add_storage_options, canonical_uri, open_store, use_storage_options
+
+PURGED = "(purged)"
+"""Stands in place of a text that is gone."""
+
+SEPARATORS = "(?:[^A-Za-z0-9]|%[0-9A-Fa-f]{2})*"
+"""What may stand between the characters of a plate, percent-encoded too."""
+
+DEFINITIONS = """
+    CREATE MACRO holds(text) AS regexp_matches(text, getvariable('pattern')::VARCHAR);
+    CREATE TABLE gone AS SELECT uri FROM images
+        WHERE captured_at < getvariable('before')::TIMESTAMP
+        OR list_contains(getvariable('uris')::VARCHAR[], uri) OR holds(uri);
+    CREATE TABLE paired AS SELECT DISTINCT read_id FROM truths
+        WHERE read_id IS NOT NULL AND holds(text);
+"""
+"""The pictures that go, and the reads that are known to be of the plate, whatever they say."""
+
+GOES = {
+    "images": "uri IN (FROM gone)",
+    "plates": "uri IN (FROM gone) OR holds(text) OR holds(text_raw) OR read_id IN (FROM paired)",
+    "truths": "uri IN (FROM gone) OR holds(text)",
+    "metrics": "holds(slice)",
+}
+"""Which rows of a table go."""
+
+LOST = f"""
+    CREATE TABLE lost AS SELECT uri, count(*) AS found, count(text) AS read FROM plates
+        WHERE ({GOES["plates"]}) AND uri NOT IN (FROM gone) GROUP BY uri
+"""
+"""How many plates go of a picture that stays."""
+
+STAYS = {
+    "images": {
+        "source_version": "CASE WHEN holds(source_version) THEN NULL ELSE source_version END",
+        "labels": """map_from_entries(list_filter(
+            map_entries(labels), lambda label: (holds(label.key) OR holds(label.value)) IS NOT TRUE
+        ))""",
+        "message": f"CASE WHEN holds(message) THEN '{PURGED}' ELSE message END",
+        "plates_found": """plates_found
+            - coalesce((SELECT found FROM lost WHERE lost.uri = source.uri), 0)""",
+        "plates_read": """plates_read
+            - coalesce((SELECT read FROM lost WHERE lost.uri = source.uri), 0)""",
+    },
+    "plates": {
+        "alternatives": "list_filter(alternatives, lambda other: holds(other.text) IS NOT TRUE)",
+    },
+}
+"""What of a plate's traces stays in the columns of the other rows."""
+
+NAMES = r"""
+    WITH given AS (SELECT unnest($1::VARCHAR[]) AS name)
+    SELECT name FROM given WHERE holds(name)
+    UNION SELECT name FROM given JOIN gone ON parse_filename(name) = parse_filename(uri)
+        AND ends_with('/' || uri, '/' || regexp_replace(name, '^(file:)?(\.{0,2}/)*', ''))
+"""
+"""Which of the texts hold the plate, or name a picture that goes, as seen from some folder."""
+
+Record = dict[str, Any]
+
+
+class PurgeError(RuntimeError):
+    """A run that could not be purged this time."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to go, as it stands in a folder; of several conditions each suffices.
+
+    Attributes:
+        told: what a run record may tell of it.
+        pattern: of the plate, see `plate_pattern`.
+        uris: of pictures.
+        before: pictures captured earlier go; without a zone, as in the tables.
+    """
+
+    told: Mapping[str, str]
+    pattern: str | None = None
+    uris: Sequence[str] = ()
+    before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run holds of it.
+
+    Attributes:
+        removed, changed: how many rows go, and of how many others a part, by table.
+        stay: of each file that has such rows, by path, how many rows stay.
+        counts, failures: what the record's counts lose, and among them those of failures.
+        names: texts of the record that go.
+        undated: pictures of which nobody knows when they were captured.
+    """
+
+    removed: Mapping[str, int]
+    changed: Mapping[str, int]
+    stay: Mapping[str, int]
+    counts: Mapping[str, int]
+    failures: Mapping[str, int]
+    names: Collection[str]
+    undated: int
+
+    def __bool__(self) -> bool:
+        return bool(self.stay or self.names)
+
+
+def plate_pattern(text: str) -> str:
+    """A regular expression, RE2's and Python's, for a text that holds a plate.
+
+    In such a text the plate's letters and digits follow one another, in upper or lower case and
+    with any other signs between them: `normalise_text` would leave them side by side.
+
+    Raises:
+        ValueError: there is no letter or digit.
+    """
+    plate = normalise_text(text)
+    if not plate:
+        raise ValueError("it has no letter A-Z and no digit")
+    return f"(?i){SEPARATORS.join(plate)}"
+
+
+def purge_folder(output: str, wanted: Wanted, dry_run: bool = False) -> list[str]:
+    """Purge the runs of a folder, and print what goes.
+
+    Args:
+        output: the folder that `read` wrote to.
+        wanted: what goes.
+        dry_run: only print.
+
+    Returns:
+        Why some of it may still be there, a line each.
+
+    Raises:
+        ArchiveError: the folder cannot be asked; nothing was removed.
+    """
+    archive = open_archive(output)
+    found, reasons = {}, []
+    for run_id in [record["run_id"] for record in archive.records]:
+        try:
+            found[run_id] = _purge_run(archive.output, run_id, wanted, dry_run)
+        except Exception as error:  # a store's driver raises what it likes
+            reasons.append(f"run {run_id}: {(str(error) or repr(error)).splitlines()[0]}")
+    if any(found.values()) or not reasons:
+        print_found(found, wanted, dry_run)
+    left = uncommitted(archive.output, read_records(archive.output))
+    if left and not dry_run:
+        reasons.append(
+            f"{len(left)} files that no run has committed may hold it: when no job writes there, "
+            f"purge again and remove what is left by `platebeam runs {archive.output} --clean`"
+        )
+    return reasons
+
+
+def _purge_run(output: str, run_id: str, wanted: Wanted, dry_run: bool) -> Found:
+    record = read_record(output, run_id)
+    if record is None:
+        raise PurgeError("its record is no longer there")
+    run = Run(run_id, output, record["bundle"]["sha256"], record["config"]["sha256"])
+    with contextlib.closing(connect(Archive(output, (record,)))) as database:
+        found = _find(database, output, record, wanted)
+        if dry_run or not (found or "purge" in record):
+            return found
+        unfinished = record.get("purge", {}).get("delete", [])
+        new = {
+            file["path"]: new_path(file["table"], run)
+            for file in _to_write_again(record["files"], found.stay)
+        }
+        claim = {"id": uuid.uuid4().hex, "delete": [*unfinished, *new.values()]}
+        record = _replace(record, {**record, "purge": claim}, output)
+        _delete(unfinished, output)
+        written = {
+            path: _write_again(database, run, path, new[path], found.stay[path], wanted)
+            for path in new
+        }
+    if found:
+        tombstone = {"at": utc_now(), **wanted.told, "rows": dict(found.removed)}
+        purged = {
+            **_without(record, found, written),
+            "purged": [*record.get("purged", []), tombstone],
+            "purge": {**claim, "delete": list(found.stay)},
+        }
+        try:
+            record = _replace(record, purged, output)
+        except PurgeError:  # the other purge may have deleted these before they were written
+            _delete(new.values(), output)
+            raise
+        _delete(found.stay, output)
+    _replace(record, {name: record[name] for name in record if name != "purge"}, output)
+    return found
+
+
+def _find(
+    database: duckdb.DuckDBPyConnection, output: str, record: Record, wanted: Wanted
+) -> Found:
+    for name in ("pattern", "uris", "before"):
+        database.execute(f"SET VARIABLE {name} = $1", [getattr(wanted, name)])
+    database.execute(DEFINITIONS)
+    database.execute(LOST)
+    removed, changed, stay = dict.fromkeys(GOES, 0), dict.fromkeys(GOES, 0), {}
+    for table in GOES:
+        for path, rows, go, change in _count_rows(database, output, record, table, wanted):
+            removed[table] += go
+            changed[table] += change
+            if go or change:
+                stay[path] = rows - go
+    counts = {
+        "inputs": removed["images"],
+        "plates_found": removed["plates"],
+        "plates_read": _ask(database, f"SELECT count(text) FROM plates WHERE {GOES['plates']}"),
+        "truths": removed["truths"],
+    }
+    failures = {}
+    outcomes = (
+        f"SELECT status, stage, reason, count(*) FROM images WHERE {GOES['images']} GROUP BY ALL"
+    )
+    for status, stage, reason, number in database.execute(outcomes).fetchall():
+        counts[status] = counts.get(status, 0) + number
+        if stage:
+            failures[f"{stage}/{reason}"] = number
+    texts = list(_texts(_by_users(record)))
+    names = {name for (name,) in database.execute(NAMES, [texts]).fetchall()}
+    undated = _ask(database, "SELECT count(*) FROM images WHERE captured_at IS NULL")
+    return Found(removed, changed, stay, counts, failures, names, undated)
+
+
+def _ask(database: duckdb.DuckDBPyConnection, sql: str) -> int:
+    (row,) = database.execute(sql).fetchall()
+    return int(row[0])
+
+
+def _count_rows(
+    database: duckdb.DuckDBPyConnection, output: str, record: Record, table: str, wanted: Wanted
+) -> list[tuple[str, int, int, int]]:
+    """(path, rows, those that go, those of which a part goes) of a table's files."""
+    files = [file for file in record["files"] if file["table"] == table and file["rows"]]
+    if not files:
+        return []
+    paths = [escape(duckdb_path(f"{output}/{file['path']}")) for file in files]
+    database.read_parquet(paths, filename=True).create_view("source", replace=True)
+    changes = [
+        f"{value} IS DISTINCT FROM {column}" for column, value in _stays(table, wanted).items()
+    ]
+    sql = f"""
+        SELECT '{table}/' || parse_filename(filename), count(*), count(*) FILTER (goes),
+            count(*) FILTER (changes AND NOT goes)
+        FROM (
+            SELECT filename, ({GOES[table]}) IS TRUE AS goes,
+                {" OR ".join(changes) or "FALSE"} AS changes
+            FROM source
+        ) GROUP BY filename
+    """
+    return database.execute(sql).fetchall()
+
+
+def _stays(table: str, wanted: Wanted) -> Mapping[str, str]:
+    return STAYS.get(table, {}) if wanted.pattern else {}
+
+
+def _to_write_again(files: Iterable[Record], stay: Mapping[str, int]) -> Iterator[Record]:
+    """The files of which rows stay; an empty one where a table would be left without any."""
+    for table in SCHEMAS:
+        of_table = [file for file in files if file["table"] == table]
+        full = [file for file in of_table if stay.get(file["path"], 1)]
+        yield from (file for file in full or of_table[:1] if file["path"] in stay)
+
+
+def _write_again(
+    database: duckdb.DuckDBPyConnection, run: Run, old: str, new: str, rows: int, wanted: Wanted
+) -> DataFile:
+    """Write the rows of a file that stay as another one.
+
+    Raises:
+        PurgeError: they are not as many as were counted.
+    """
+    table = old.partition("/")[0]
+    path = escape(duckdb_path(f"{run.output}/{old}"))
+    database.read_parquet(path).create_view("source", replace=True)
+    columns = ", ".join(f"{value} AS {column}" for column, value in _stays(table, wanted).items())
+    kept = database.sql(
+        f"SELECT * {columns and f'REPLACE ({columns})'} FROM source "
+        f"WHERE ({GOES[table]}) IS NOT TRUE"
+    )
+    file = TableFile(table, run, new)
+    for batch in kept.to_arrow_reader(ROWS_AT_ONCE):
+        file.add(batch.cast(SCHEMAS[table]))
+    written = file.close()
+    if written.rows != rows:
+        raise PurgeError(f"{old} has changed: {written.rows} rows stay instead of {rows}")
+    return written
+
+
+def _without(record: Record, found: Found, written: Mapping[str, DataFile]) -> Record:
+    """The record of what stays."""
+    counts = {**record["counts"]}
+    for name, number in found.counts.items():
+        counts[name] -= number
+    failures = {
+        kind: number - found.failures.get(kind, 0) for kind, number in counts["failures"].items()
+    }
+    counts["failures"] = {kind: number for kind, number in failures.items() if number}
+    files = [
+        asdict(written[file["path"]]) if file["path"] in written else file
+        for file in record["files"]
+        if file["path"] in written or file["path"] not in found.stay
+    ]
+    by_users = _hidden(_by_users(record), found.names)
+    bundle = {**record["bundle"], **by_users.pop("bundle")}
+    return {**record, **by_users, "bundle": bundle, "counts": counts, "files": files}
+
+
+def _by_users(record: Record) -> Record:
+    """The parts of a record in which users' own names stand."""
+    bundle = {"location": record["bundle"]["location"]}
+    return {**{name: record[name] for name in ("options", "labels_not_sliced")}, "bundle": bundle}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a part of a record."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _hidden(value: Any, names: Collection[str]) -> Any:
+    """A part of a record without these texts."""
+    if isinstance(value, dict):
+        return {name: _hidden(item, names) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_hidden(item, names) for item in value]
+    return PURGED if isinstance(value, str) and value in names else value
+
+
+def _replace(seen: Record, new: Record, output: str) -> Record:
+    """Replace a record, and return the new one.
+
+    Raises:
+        PurgeError: it is not the one that was read: another purge of the same time has taken over.
+    """
+    if read_record(output, seen["run_id"]) != seen:
+        raise PurgeError("another purge has changed it meanwhile: purge again")
+    write_record(new, output)
+    return new
+
+
+def _delete(paths: Iterable[str], output: str) -> None:
+    for path in paths:
+        fs, file = open_store(f"{output}/{path}")
+        with contextlib.suppress(FileNotFoundError):  # a purge that was killed came this far
+            fs.rm_file(file)
+
+
+def print_found(found: Mapping[str, Found], wanted: Wanted, dry_run: bool) -> None:
+    """Print how many rows go, a line a run."""
+    rows = [("run", *GOES, "changed")]
+    for run_id, held in found.items():
+        if held:
+            numbers = (*held.removed.values(), sum(held.changed.values()))
+            rows.append((run_id, *map(str, numbers)))
+    if len(rows) > 1:
+        print("rows that would be removed:" if dry_run else "rows removed:")
+        print_aligned(rows, names=1)
+    else:
+        print("no run holds any of it")
+    undated = sum(held.undated for held in found.values())
+    if wanted.before and undated:
+        print(f"{undated} pictures without captured_at stay: --uri removes those")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of `platebeam purge`."""
+    parser = argparse.ArgumentParser(
+        prog="platebeam purge",
+        description="Remove what an output folder holds of a plate, a picture or a time, for good.",
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="the folder that `read` wrote to")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--before",
+        type=_date,
+        metavar="DATE",
+        help="pictures captured before this day, YYYY-MM-DD, with their plates and truths",
+    )
+    what.add_argument(
+        "--plate",
+        type=_plate,
+        metavar="TEXT",
+        help="a plate in any spelling: its reads, crops and truths, pictures with it in their URI, "
+        "and wherever else it is named",
+    )
+    what.add_argument(
+        "--uri",
+        type=lambda text: Wanted({"kind": "uri"}, uris=(canonical_uri(text),)),
+        help="a picture, with its plates and truths",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be removed, and remove nothing"
+    )
+    add_storage_options(parser)
+    return parser
+
+
+def _date(text: str) -> Wanted:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise argparse.ArgumentTypeError("it is no day as YYYY-MM-DD")
+    try:
+        return Wanted({"kind": "before", "before": text}, before=datetime.fromisoformat(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _plate(text: str) -> Wanted:
+    try:
+        return Wanted({"kind": "plate"}, pattern=plate_pattern(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def check_not_public(output: str) -> None:
+    """Check that a folder has plates and URIs in its tables, no tokens of them.
+
+    Raises:
+        ArchiveError: it has tokens, among which a plate would be looked for in vain.
+    """
+    archive = open_archive(output)
+    if any(
+        (record.get("pseudonyms") or {}).get("restricted") is False for record in archive.records
+    ):
+        raise ArchiveError(f"{archive.output} has tokens in place of plates and URIs")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `platebeam purge`.
+
+    Returns:
+        0: nothing of it is left; 1: some may be, which stderr tells; 2: bad options or folder,
+        nothing was removed.
+    """
+    parser = make_parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:  # which may be the rest of a plate
+        parser.error("too many arguments: a text with spaces needs quotes")
+    use_storage_options(arguments.storage_options)
+    wanted = arguments.before or arguments.plate or arguments.uri
+    try:
+        if wanted.before is None:
+            check_not_public(arguments.output)
+        reasons = purge_folder(arguments.output, wanted, arguments.dry_run)
+    except ArchiveError as error:
+        print(f"platebeam purge: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:  # a store's driver raises what it likes
+        reasons = [str(error) or repr(error)]
+    for reason in reasons:
+        print(f"platebeam purge: {reason}", file=sys.stderr)
+    return 1 if reasons else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
