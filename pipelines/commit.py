@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,7 +13,7 @@ import apache_beam as beam
 
 from pipelines.metrics import MAX_LABEL_VALUES, Counts, Slices, merge_labels
 from pipelines.pictures import ImageStatus
-from pipelines.run_record import FORMAT, FORMAT_VERSION, write_record
+from pipelines.run_record import FORMAT, FORMAT_VERSION, utc_now, write_record
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.tables import DataFile, Run, confusion_rows, metric_rows, write_table
 from pipelines.uris import OpensStores
@@ -111,11 +110,6 @@ class RunPlan:
     def is_public(self) -> bool:
         """Whether the tables hold tokens in place of plates."""
         return self.pseudonyms is not None and not self.pseudonyms["restricted"]
-
-
-def utc_now() -> str:
-    """The time as the record writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def library_versions() -> dict[str, str | None]:

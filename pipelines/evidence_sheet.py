@@ -19,8 +19,8 @@ from matplotlib.patheffects import withStroke
 
 from lpr_core.geometry import Image, Point
 from pipelines.cli import code_version
-from pipelines.commit import utc_now
 from pipelines.provenance import SourceState
+from pipelines.run_record import utc_now
 from pipelines.tables import Row
 from pipelines.uris import split_chain
 

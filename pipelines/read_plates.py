@@ -29,7 +29,7 @@ from lpr_core.decode import DecodeLimits
 from lpr_core.networks import BACKENDS
 from lpr_core.plate_reader import DETECTORS, READERS, PlateReader, ReaderConfig
 from pipelines.cli import code_version, run_and_leave
-from pipelines.commit import CommitRun, RunPlan, RunState, utc_now
+from pipelines.commit import CommitRun, RunPlan, RunState
 from pipelines.gather import GatherInputs, unpack
 from pipelines.inputs import Listing, TruthFiles, find_listings
 from pipelines.metrics import AddCounts, AddSlices, count_outcome, count_slices
@@ -38,7 +38,7 @@ from pipelines.progress import progress, tick, worker_chatter_kept
 from pipelines.pseudonyms import PseudonymError, Pseudonyms, check_alike
 from pipelines.redact import redact
 from pipelines.resume import Resume, earlier_files
-from pipelines.run_record import RecordError, each_record, read_record, record_path
+from pipelines.run_record import RecordError, each_record, read_record, record_path, utc_now
 from pipelines.shared_reader import SharedReader, load_bundle
 from pipelines.stages import Limits, ReadPictures
 from pipelines.summary import print_reads, print_summary

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +25,11 @@ FORMAT_VERSION = 2
 
 class RecordError(ValueError):
     """A file among the run records that is none."""
+
+
+def utc_now() -> str:
+    """The time as the record writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def record_path(output: str, run_id: str) -> str:
