@@ -217,7 +217,7 @@ def _count_right(
     )
 
 
-def plate_rows(comparison: Comparison) -> list[Row]:
+def change_rows(comparison: Comparison) -> list[Row]:
     """A row for each change: how many plates, and by how much their confidence changed."""
     return [
         {
@@ -232,7 +232,7 @@ def plate_rows(comparison: Comparison) -> list[Row]:
     ]
 
 
-def truth_rows(comparison: Comparison) -> list[Row]:
+def slice_rows(comparison: Comparison) -> list[Row]:
     """A row for each slice: on how many plates of the truth A and B are right, and the test."""
     rows = []
     for name, counts in comparison.by_slice.items():
@@ -316,8 +316,8 @@ def _archives(arguments: argparse.Namespace) -> tuple[Archive, Archive]:
 
 def print_comparison(comparison: Comparison, labels: Sequence[str], style: str) -> None:
     """Print all of it, as one object in `json`; in `csv` the changed plates alone."""
-    plates, changed = plate_rows(comparison), comparison.changed
-    truths = [row for row in truth_rows(comparison) if is_shown(row["slice"], labels)]
+    plates, changed = change_rows(comparison), comparison.changed
+    truths = [row for row in slice_rows(comparison) if is_shown(row["slice"], labels)]
     pictures = {match.value: comparison.pictures[match] for match in PictureMatch}
     if style == "json":
         report = {"pictures": pictures, "plates": plates, "truths": truths, "changed": changed}

@@ -81,8 +81,8 @@ def stored_pictures(
         parts: into how many to cut it, by the URIs' hash: see `part_count`.
         is_wanted: tells by its URI whether a picture is wanted (default: all are).
 
-    Yields:
-        The pictures of each part, ordered by URI. A part holds the same URIs in every archive.
+    Returns:
+        The parts, each its pictures ordered by URI. A part holds the same URIs in every archive.
     """
     database = connect(archive)
     runs = {

@@ -17,6 +17,7 @@ from lpr_core.score import PlateTruth
 from pipelines import stored_pictures
 from pipelines.compare import main
 from pipelines.pictures import PictureResult
+from pipelines.pseudonyms import Pseudonyms
 
 from .conftest import commit_results
 from .test_evaluate import BOX, read_of, result_of, write_truth
@@ -210,6 +211,33 @@ def test_runs_of_one_output_are_compared(
     assert [(row["text_a"], row["text_b"]) for row in report["changed"]] == [("AB1", "AB7")]
     report = compared(capsys, output, "--run-a", "first")  # and the latest of all
     assert len(report["changed"]) == 1
+
+
+def test_tokens_are_compared_among_themselves_and_never_with_a_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "plates.key"
+    key.write_text("0123456789abcdef" * 2)
+    hide = Pseudonyms.from_file(str(key)).public_row
+    known = (PlateTruth("AB1", BOX),)
+    for name, text in (("a", "AB1"), ("b", "AB7")):
+        results = [
+            result_of("/in/x.jpg", read_of(text), truths=known),
+            result_of("/in/y.jpg", read_of("CD2")),
+        ]
+        commit_results(tmp_path / name, results, hide=hide)
+    report = compared(capsys, tmp_path / "a", tmp_path / "b")
+    assert report["pictures"]["compared"] == 2
+    changes = {row["change"]: row["plates"] for row in report["plates"]}
+    assert changes == {"same text": 1, "other text": 1}
+    assert [row["only_a"] for row in report["truths"]] == [1]
+    record_file = tmp_path / "b" / "runs" / "run.json"
+    record = json.loads(record_file.read_text())
+    record["pseudonyms"] = {"key_id": "1", "restricted": False}
+    record_file.write_text(json.dumps(record))
+    truth = write_truth(tmp_path / "truth.csv", "x.jpg,AB1,Ulm")
+    assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--truth", truth]) == 2
+    assert f"name {tmp_path}/b-restricted instead" in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_told_in_a_line(
