@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
 import sys
@@ -49,6 +50,7 @@ def run_and_leave(command: Callable[[], int] = main) -> NoReturn:
     aborted, and a job that is done and committed would seem to have failed.
     """
     status = command()
+    atexit._run_exitfuncs()  # among them what ends a job server that Beam has started
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
