@@ -27,16 +27,9 @@ from hypothesis import strategies as st
 from lpr_core.score import normalise_text
 from pipelines import purge, read_plates, runs
 from pipelines.archive import connect, open_archive
+from pipelines.commit import RunPlan, check_accounts, make_record
 from pipelines.purge import plate_pattern
-from pipelines.run_record import (
-    RunPlan,
-    check_accounts,
-    make_record,
-    read_records,
-    read_table,
-    utc_now,
-    write_record,
-)
+from pipelines.run_record import read_records, read_table, utc_now, write_record
 from pipelines.schemas import SCHEMAS
 from pipelines.tables import DataFile, Row, Run, TableFile, write_table
 from pipelines.uris import open_store
