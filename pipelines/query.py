@@ -26,7 +26,14 @@ import pyarrow.parquet as pq
 from tabulate import tabulate
 
 from lpr_core.score import normalise_text
-from pipelines.archive import VIEWS, ArchiveError, add_archive_arguments, archive_of, connect
+from pipelines.archive import (
+    VIEWS,
+    Archive,
+    ArchiveError,
+    add_archive_arguments,
+    archive_of,
+    connect,
+)
 from pipelines.pictures import ImageStatus
 from pipelines.plate_search import candidate_pattern, plate_distance
 from pipelines.uris import canonical_uri, open_store
@@ -95,9 +102,34 @@ class Question:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-def stored_text(plate: str) -> str:
-    """What stands in `plates.text` for a plate of this text."""
-    return normalise_text(plate)
+def stored_text(archive: Archive, plate: str, key_file: str | None) -> str:
+    """What stands in `plates.text` for a plate: its token where the tables are pseudonymised.
+
+    Args:
+        archive: whose tables are asked.
+        plate: its text, in any spelling, or a pattern.
+        key_file: of the tokens.
+
+    Raises:
+        QuestionError: there are tokens, and the key is missing or another.
+    """
+    tokens = [
+        run for run in archive.records if (run.get("pseudonyms") or {}).get("restricted") is False
+    ]
+    if not tokens:
+        return plate
+    if key_file is None:
+        raise QuestionError(
+            "these tables hold tokens for plates: give --key, the file of their key"
+        )
+    if any(sign in plate for sign in WILDCARDS):
+        raise QuestionError("a token tells no part of its plate: ask the restricted folder")
+    from pipelines.pseudonyms import PseudonymError, pseudonyms_of  # takes seconds: it needs Beam
+
+    try:
+        return pseudonyms_of(tokens, key_file).plate(plate)
+    except PseudonymError as error:
+        raise QuestionError(str(error)) from error
 
 
 def users_question(database: duckdb.DuckDBPyConnection, sql: str) -> Question:
@@ -113,17 +145,20 @@ def users_question(database: duckdb.DuckDBPyConnection, sql: str) -> Question:
     return Question(sql)
 
 
-def ready_question(database: duckdb.DuckDBPyConnection, options: argparse.Namespace) -> Question:
+def ready_question(
+    database: duckdb.DuckDBPyConnection, archive: Archive, options: argparse.Namespace
+) -> Question:
     """The question that the command's options ask: all of them have to hold.
 
     A row is a picture where nothing but pictures is asked for by their status, else a plate.
     """
     given = {"min_confidence": options.min_confidence, "status": options.status}
     given |= {"since": options.since, "until": options.until}
-    if options.plate is not None and any(sign in options.plate for sign in WILDCARDS):
-        given["pattern"] = options.plate
-    elif options.plate is not None:
-        given["plate"] = stored_text(options.plate)
+    if options.plate is not None:
+        is_pattern = any(sign in options.plate for sign in WILDCARDS)
+        given["pattern" if is_pattern else "plate"] = stored_text(
+            archive, options.plate, options.key
+        )
     parameters = {name: value for name, value in given.items() if value is not None}
     conditions = [CONDITIONS[name] for name in parameters]
     for number, (label, value) in enumerate(filter(None, options.slice)):
@@ -141,6 +176,8 @@ def ready_question(database: duckdb.DuckDBPyConnection, options: argparse.Namesp
     if options.like is None:
         found = "plates JOIN images USING (run_id, uri)"
         return Question(f"SELECT text, {PLATE_COLUMNS} FROM {found} WHERE {holds}", parameters)
+    if stored_text(archive, options.like, options.key) != options.like:
+        raise QuestionError("tokens are alike or not: ask the restricted folder for similar plates")
     database.register("near", near_texts(database, options.like, options.distance))
     return Question(
         f"SELECT text, text_raw, {PROBABILITY} AS probability, distance, {PLATE_COLUMNS} "
@@ -333,11 +370,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--format parquet is not for a terminal: give --output FILE")
     limit = options.limit or (TABLE_ROWS if form in ("table", "markdown") else sys.maxsize)
     try:
-        database = connect(archive_of(options))
+        archive = archive_of(options)
+        database = connect(archive)
         if options.sql is not None:
             question = users_question(database, options.sql)
         elif ready:
-            question = ready_question(database, options)
+            question = ready_question(database, archive, options)
         else:
             question = Question(COLUMNS, {"views": list(VIEWS)})
         batches = answer(database, question)
@@ -378,6 +416,9 @@ def _parser() -> argparse.ArgumentParser:
         type=_plate_pattern,
         metavar="TEXT",
         help="plates read as this; ? stands for a character, * for any number of them",
+    )
+    ready.add_argument(
+        "--key", metavar="KEYFILE", help="of pseudonymised tables, to find a --plate in"
     )
     ready.add_argument(
         "--like",

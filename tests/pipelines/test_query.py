@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from pipelines import query
 from pipelines.commit import RunPlan, make_record, utc_now
 from pipelines.plate_search import plate_distance
+from pipelines.pseudonyms import Pseudonyms
 from pipelines.run_record import write_record
 from pipelines.schemas import SCHEMAS
 from pipelines.tables import Run, write_table
@@ -61,8 +63,8 @@ PICTURES: dict[str, tuple[str | None, dict[str, str], str, list[tuple[Any, ...]]
 }
 
 
-def commit(folder: str) -> str:
-    """Commit PICTURES as the run "hand"."""
+def commit(folder: str, pseudonyms: Pseudonyms | None = None) -> str:
+    """Commit PICTURES as the run "hand"; with pseudonyms their public tables."""
     run = Run("hand", folder, "b", "c")
     images: list[Row] = []
     plates: list[Row] = []
@@ -83,8 +85,11 @@ def commit(folder: str) -> str:
             likely = [{"text": other, "probability": share} for other, share in alternatives]
             plates.append(plate | {"alternatives": likely, "crop_sha256": "", "crop": b"P5"})
     rows = {"images": images, "plates": plates}
+    if pseudonyms is not None:
+        rows = {table: list(map(pseudonyms.public_row, some)) for table, some in rows.items()}
     files = [write_table(table, rows.get(table, []), run) for table in SCHEMAS]
     plan = RunPlan(run, utc_now(), 0, 1.0, {"name": "b", "sha256": ""}, {"sha256": ""}, {}, "0")
+    plan = plan if pseudonyms is None else pseudonyms.public_plan(plan)
     write_record(make_record(plan, Counter(), [], files), folder)
     return folder
 
@@ -305,6 +310,29 @@ INJECTIONS = [
     '" OR 1=1 --',
     "$plate",
 ]
+
+
+def test_a_plate_is_found_by_the_key_of_its_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {}
+    for name in ("own", "other"):
+        keys[name] = str(tmp_path / name)
+        Path(keys[name]).write_bytes(base64.b64encode(name.encode() * 32))
+    pseudonyms = Pseudonyms.from_file(keys["own"])
+    folder = commit(str(tmp_path / "tables"), pseudonyms)
+    found = [folder, "--plate", "xy-987", "--key", keys["own"], "--format", "json"]
+    assert query.main(found) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["uri"], row["text"]) == (pseudonyms.uri("b.jpg"), pseudonyms.plate("XY987"))
+    for question, line in (
+        (["--plate", "XY987"], "these tables hold tokens for plates: give --key"),
+        (["--plate", "XY987", "--key", keys["other"]], "run hand is pseudonymised with the key"),
+        (["--plate", "XY*", "--key", keys["own"]], "a token tells no part of its plate"),
+        (["--like", "XY987", "--key", keys["own"]], "tokens are alike or not"),
+    ):
+        told = refused(capsys, folder, *question)
+        assert line in told and "XY987" not in told
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
