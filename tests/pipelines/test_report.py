@@ -29,8 +29,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pipelines import read_plates, report
 from pipelines.archive import connect, open_archive
+from pipelines.commit import RunPlan, make_record
 from pipelines.gallery import PICTURE_SIDE, SURE, choose
-from pipelines.run_record import RunPlan, make_record, write_record
+from pipelines.run_record import write_record
 from pipelines.schemas import SCHEMAS
 from pipelines.tables import Run, TableFile, write_table
 
