@@ -24,7 +24,7 @@ from pipelines.metrics import (
     count_slices,
     merge_labels,
 )
-from pipelines.pseudonyms import restricted_folder
+from pipelines.pseudonyms import is_public, restricted_folder
 from pipelines.stored_pictures import part_count, stored_pictures, with_truth
 from pipelines.summary import (
     add_figure_arguments,
@@ -130,8 +130,7 @@ def refuse_pseudonyms(archive: Archive) -> None:
     Raises:
         ArchiveError: a run was written with --pseudonymise; the message names the folder to use.
     """
-    entries = [record.get("pseudonyms") for record in archive.records]
-    if any(entry and not entry["restricted"] for entry in entries):
+    if any(map(is_public, archive.records)):
         raise ArchiveError(
             f"the tables of {archive.output} hold tokens, which no truth matches: name "
             f"{restricted_folder(archive.output)} instead"

@@ -25,6 +25,7 @@ from lpr_core.rectify import DegenerateQuadError, rectify
 from pipelines.archive import Archive
 from pipelines.metrics import FunnelStage
 from pipelines.provenance import SourceState, fetch_again
+from pipelines.pseudonyms import is_public
 from pipelines.stages import Limits
 from pipelines.uris import split_chain
 
@@ -140,11 +141,7 @@ def look_up(
         database: of the archive, after `choose`.
         with_pictures: fetch them; else they and their crops are left out.
     """
-    tokens = {
-        record["run_id"]
-        for record in archive.records
-        if record["pseudonyms"] is not None and not record["pseudonyms"]["restricted"]
-    }
+    tokens = {record["run_id"] for record in archive.records if is_public(record)}
     plates, truths = _by_picture(database, "plates"), _by_picture(database, "truths")
     images = query(
         database,

@@ -14,7 +14,7 @@ from pipelines.failures import Reason
 from pipelines.inputs import ImageRef
 from pipelines.load import LoadFn
 from pipelines.pictures import LoadedPicture, PictureResult, named
-from pipelines.pseudonyms import restricted_folder
+from pipelines.pseudonyms import is_public, restricted_folder
 from pipelines.run_record import RecordError
 from pipelines.shared_reader import load_bundle
 from pipelines.stages import Limits
@@ -135,8 +135,7 @@ def check_names_sources(archive: Archive) -> None:
         ArchiveError: of the folder to ask instead.
     """
     for record in archive.records:
-        pseudonyms = record.get("pseudonyms")
-        if pseudonyms and not pseudonyms["restricted"]:
+        if is_public(record):
             raise ArchiveError(
                 f"run {record['run_id']} names no picture, only pseudonyms: ask "
                 f"{restricted_folder(archive.output)}"

@@ -11,13 +11,15 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lpr_core.score import normalise_text
-from pipelines.commit import RunPlan
 from pipelines.redact import redact
-from pipelines.tables import Row
 from pipelines.uris import OpensStores, canonical_uri, open_store, split_chain
+
+if TYPE_CHECKING:  # asking for a plate needs no Beam, which takes seconds to import
+    from pipelines.commit import RunPlan
+    from pipelines.tables import Row
 
 MIN_KEY_BYTES = 32
 
@@ -169,6 +171,12 @@ def check_alike(records: Iterable[Mapping[str, Any]], plan: RunPlan) -> None:
             )
 
 
+def is_public(record: Mapping[str, Any]) -> bool:
+    """Whether a run's tables hold tokens in place of plates and URIs."""
+    pseudonyms = record.get("pseudonyms")
+    return pseudonyms is not None and not pseudonyms["restricted"]
+
+
 def pseudonyms_of(records: Iterable[Mapping[str, Any]], key_file: str) -> Pseudonyms:
     """What makes the tokens that stand in the tables of these runs.
 
@@ -181,9 +189,9 @@ def pseudonyms_of(records: Iterable[Mapping[str, Any]], key_file: str) -> Pseudo
     """
     pseudonyms = Pseudonyms.from_file(key_file)
     for record in records:
-        key_id = (record.get("pseudonyms") or {}).get("key_id")
-        if key_id is None:
+        if not is_public(record):
             raise PseudonymError(f"run {record['run_id']} is not pseudonymised: ask without a key")
+        key_id = record["pseudonyms"]["key_id"]
         if key_id != pseudonyms.key_id:
             raise PseudonymError(
                 f"run {record['run_id']} is pseudonymised with the key {key_id}, "

@@ -14,7 +14,7 @@ import re
 import sys
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,13 @@ import duckdb
 
 from lpr_core.score import normalise_text
 from pipelines.archive import Archive, ArchiveError, connect, duckdb_path, escape, open_archive
+from pipelines.pseudonyms import (
+    PseudonymError,
+    Pseudonyms,
+    is_public,
+    pseudonyms_of,
+    restricted_folder,
+)
 from pipelines.run_record import read_record, read_records, utc_now, write_record
 from pipelines.runs import uncommitted
 from pipelines.schemas import SCHEMAS
@@ -37,6 +44,8 @@ SEPARATORS = "(?:[^A-Za-z0-9]|%[0-9A-Fa-f]{2})*"
 
 DEFINITIONS = """
     CREATE MACRO holds(text) AS regexp_matches(text, getvariable('pattern')::VARCHAR);
+    CREATE MACRO is_labelled(text)
+        AS regexp_matches(text, getvariable('label_pattern')::VARCHAR);
     CREATE TABLE gone AS SELECT uri FROM images
         WHERE captured_at < getvariable('before')::TIMESTAMP
         OR list_contains(getvariable('uris')::VARCHAR[], uri) OR holds(uri);
@@ -49,7 +58,7 @@ GOES = {
     "images": "uri IN (FROM gone)",
     "plates": "uri IN (FROM gone) OR holds(text) OR holds(text_raw) OR read_id IN (FROM paired)",
     "truths": "uri IN (FROM gone) OR holds(text)",
-    "metrics": "holds(slice)",
+    "metrics": "is_labelled(slice)",
 }
 """Which rows of a table go."""
 
@@ -63,7 +72,8 @@ STAYS = {
     "images": {
         "source_version": "CASE WHEN holds(source_version) THEN NULL ELSE source_version END",
         "labels": """map_from_entries(list_filter(
-            map_entries(labels), lambda label: (holds(label.key) OR holds(label.value)) IS NOT TRUE
+            map_entries(labels),
+            lambda label: (is_labelled(label.key) OR is_labelled(label.value)) IS NOT TRUE
         ))""",
         "message": f"CASE WHEN holds(message) THEN '{PURGED}' ELSE message END",
         "plates_found": """plates_found
@@ -79,11 +89,19 @@ STAYS = {
 
 NAMES = r"""
     WITH given AS (SELECT unnest($1::VARCHAR[]) AS name)
-    SELECT name FROM given WHERE holds(name)
+    SELECT name FROM given WHERE is_labelled(name)
     UNION SELECT name FROM given JOIN gone ON parse_filename(name) = parse_filename(uri)
         AND ends_with('/' || uri, '/' || regexp_replace(name, '^(file:)?(\.{0,2}/)*', ''))
 """
 """Which of the texts hold the plate, or name a picture that goes, as seen from some folder."""
+
+HOLDING = """
+    SELECT DISTINCT text FROM (
+        SELECT text FROM plates UNION ALL SELECT text_raw FROM plates
+        UNION ALL SELECT text FROM truths
+    ) WHERE regexp_matches(text, $pattern)
+"""
+"""The texts that hold the plate."""
 
 Record = dict[str, Any]
 
@@ -98,13 +116,15 @@ class Wanted:
 
     Attributes:
         told: what a run record may tell of it.
-        pattern: of the plate, see `plate_pattern`.
+        pattern: of the plate, see `plate_pattern`, or of its tokens.
+        label_pattern: of the plate in labels and slices, which never are tokens.
         uris: of pictures.
         before: pictures captured earlier go; without a zone, as in the tables.
     """
 
     told: Mapping[str, str]
     pattern: str | None = None
+    label_pattern: str | None = None
     uris: Sequence[str] = ()
     before: datetime | None = None
 
@@ -221,7 +241,7 @@ def _purge_run(output: str, run_id: str, wanted: Wanted, dry_run: bool) -> Found
 def _find(
     database: duckdb.DuckDBPyConnection, output: str, record: Record, wanted: Wanted
 ) -> Found:
-    for name in ("pattern", "uris", "before"):
+    for name in ("pattern", "label_pattern", "uris", "before"):
         database.execute(f"SET VARIABLE {name} = $1", [getattr(wanted, name)])
     database.execute(DEFINITIONS)
     database.execute(LOST)
@@ -424,6 +444,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="a picture, with its plates and truths",
     )
     parser.add_argument(
+        "--key",
+        metavar="KEYFILE",
+        help="of a pseudonymised output: the file that `read --pseudonymise` was given",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="print what would be removed, and remove nothing"
     )
     add_storage_options(parser)
@@ -441,22 +466,57 @@ def _date(text: str) -> Wanted:
 
 def _plate(text: str) -> Wanted:
     try:
-        return Wanted({"kind": "plate"}, pattern=plate_pattern(text))
+        pattern = plate_pattern(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return Wanted({"kind": "plate"}, pattern, pattern)
 
 
-def check_not_public(output: str) -> None:
-    """Check that a folder has plates and URIs in its tables, no tokens of them.
+def each_folder(output: str, wanted: Wanted, key_file: str | None) -> list[tuple[str, Wanted]]:
+    """The folders to purge, and what goes there: of a pseudonymised output both.
+
+    The restricted one comes last. What goes from the public one is known from it alone, so that a
+    purge that was killed between the two can be repeated.
 
     Raises:
-        ArchiveError: it has tokens, among which a plate would be looked for in vain.
+        ArchiveError: a folder that is needed is not to be had, or is a restricted one.
+        PseudonymError: the same of the key.
     """
     archive = open_archive(output)
-    if any(
-        (record.get("pseudonyms") or {}).get("restricted") is False for record in archive.records
-    ):
-        raise ArchiveError(f"{archive.output} has tokens in place of plates and URIs")
+    if any((record.get("pseudonyms") or {}).get("restricted") for record in archive.records):
+        raise ArchiveError(
+            f"{archive.output} is a restricted folder: purge the public one beside it, and that "
+            "purges both"
+        )
+    pseudonyms = None if key_file is None else pseudonyms_of(archive.records, key_file)
+    if not any(map(is_public, archive.records)):
+        return [(archive.output, wanted)]
+    restricted = open_archive(restricted_folder(archive.output))
+    if wanted.before is not None:
+        return [(archive.output, wanted), (restricted.output, wanted)]
+    if pseudonyms is None:
+        raise PseudonymError(
+            f"{archive.output} has tokens in place of plates and URIs: give --key KEYFILE"
+        )
+    tokens = _tokens(restricted, wanted, pseudonyms)
+    return [(archive.output, tokens), (restricted.output, wanted)]
+
+
+def _tokens(restricted: Archive, wanted: Wanted, pseudonyms: Pseudonyms) -> Wanted:
+    """What goes from the public folder of an output."""
+    uris, texts = [(uri,) for uri in wanted.uris], []
+    if wanted.pattern is not None:
+        with contextlib.closing(connect(restricted)) as database:
+            holding = {"pattern": wanted.pattern}
+            texts = database.execute(HOLDING, holding).fetchall()
+            holds = "SELECT uri FROM images WHERE regexp_matches(uri, $pattern)"
+            uris += database.execute(holds, holding).fetchall()
+    tokens = "|".join(pseudonyms.plate(text) for (text,) in texts)
+    return replace(
+        wanted,
+        pattern=f"^({tokens})$" if tokens else None,
+        uris=[pseudonyms.uri(uri) for (uri,) in uris],
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -473,10 +533,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     use_storage_options(arguments.storage_options)
     wanted = arguments.before or arguments.plate or arguments.uri
     try:
-        if wanted.before is None:
-            check_not_public(arguments.output)
-        reasons = purge_folder(arguments.output, wanted, arguments.dry_run)
-    except ArchiveError as error:
+        reasons = [
+            reason
+            for output, what in each_folder(arguments.output, wanted, arguments.key)
+            for reason in purge_folder(output, what, arguments.dry_run)
+        ]
+    except (ArchiveError, PseudonymError) as error:
         print(f"platebeam purge: {error}", file=sys.stderr)
         return 2
     except Exception as error:  # a store's driver raises what it likes

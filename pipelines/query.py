@@ -36,6 +36,7 @@ from pipelines.archive import (
 )
 from pipelines.pictures import ImageStatus
 from pipelines.plate_search import candidate_pattern, plate_distance
+from pipelines.pseudonyms import PseudonymError, is_public, pseudonyms_of, restricted_folder
 from pipelines.uris import canonical_uri, open_store
 
 SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".md": "markdown"}
@@ -111,25 +112,17 @@ def stored_text(archive: Archive, plate: str, key_file: str | None) -> str:
         key_file: of the tokens.
 
     Raises:
-        QuestionError: there are tokens, and the key is missing or another.
+        QuestionError: there are tokens and no key, or a pattern, of which there is no token.
+        PseudonymError: the key is another, or there are no tokens.
     """
-    tokens = [
-        run for run in archive.records if (run.get("pseudonyms") or {}).get("restricted") is False
-    ]
-    if not tokens:
+    if key_file is None and not any(map(is_public, archive.records)):
         return plate
     if key_file is None:
-        raise QuestionError(
-            "these tables hold tokens for plates: give --key, the file of their key"
-        )
+        raise QuestionError("these tables hold tokens of plates: give --key KEYFILE")
     if any(sign in plate for sign in WILDCARDS):
-        raise QuestionError("a token tells no part of its plate: ask the restricted folder")
-    from pipelines.pseudonyms import PseudonymError, pseudonyms_of  # takes seconds: it needs Beam
-
-    try:
-        return pseudonyms_of(tokens, key_file).plate(plate)
-    except PseudonymError as error:
-        raise QuestionError(str(error)) from error
+        restricted = restricted_folder(archive.output)
+        raise QuestionError(f"a token tells no part of its plate: ask {restricted}")
+    return pseudonyms_of(archive.records, key_file).plate(plate)
 
 
 def users_question(database: duckdb.DuckDBPyConnection, sql: str) -> Question:
@@ -177,7 +170,8 @@ def ready_question(
         found = "plates JOIN images USING (run_id, uri)"
         return Question(f"SELECT text, {PLATE_COLUMNS} FROM {found} WHERE {holds}", parameters)
     if stored_text(archive, options.like, options.key) != options.like:
-        raise QuestionError("tokens are alike or not: ask the restricted folder for similar plates")
+        restricted = restricted_folder(archive.output)
+        raise QuestionError(f"tokens of similar plates are not similar: ask {restricted}")
     database.register("near", near_texts(database, options.like, options.distance))
     return Question(
         f"SELECT text, text_raw, {PROBABILITY} AS probability, distance, {PLATE_COLUMNS} "
@@ -390,7 +384,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     except BrokenPipeError:  # who reads the answer has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (QuestionError, ArchiveError) as error:
+    except (QuestionError, ArchiveError, PseudonymError) as error:
         print(f"platebeam query: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ from lpr_core.score import normalise_text
 from pipelines import purge, read_plates, runs
 from pipelines.archive import connect, open_archive
 from pipelines.commit import RunPlan, check_accounts, make_record
+from pipelines.pseudonyms import Pseudonyms, restricted_folder
 from pipelines.purge import plate_pattern
 from pipelines.run_record import read_records, read_table, utc_now, write_record
 from pipelines.schemas import SCHEMAS
-from pipelines.tables import DataFile, Row, Run, TableFile, write_table
+from pipelines.tables import DataFile, Row, Run, TableFile, hide_nothing, write_table
 from pipelines.uris import open_store
 
 from .conftest import SAMPLES, Bucket
@@ -125,7 +127,13 @@ LONGER: Picture = (image("1.jpg"), [plate("1.jpg", 0, f"1{PLATE}")], [])
 OPTIONS = {"inputs": [f"/lists/{PLATE}/all.txt", "p/5.jpg", "/p"], "truth": [f"/{PLATE}.csv"]}
 
 
-def commit(output: str, run_id: str, pictures: Sequence[Picture]) -> None:
+def commit(
+    output: str,
+    run_id: str,
+    pictures: Sequence[Picture],
+    hide: Callable[[Row], Row] = hide_nothing,
+    pseudonyms: Mapping[str, Any] | None = None,
+) -> None:
     """Commit a run with a file a picture and table, as small bundles write them."""
     run = Run(run_id, output, "b" * 64, "c" * 64)
     files: list[DataFile] = []
@@ -134,7 +142,8 @@ def commit(output: str, run_id: str, pictures: Sequence[Picture]) -> None:
         row = row | {"plates_found": len(plates), "plates_read": len(plates)}
         for table, rows in (("images", [row]), ("plates", plates), ("truths", truths)):
             if rows:
-                files.append(write_table(table, [row | {"run_id": run_id} for row in rows], run))
+                hidden = [hide(row | {"run_id": run_id}) for row in rows]
+                files.append(write_table(table, hidden, run))
         counts.update([("inputs",), ("images", row["status"])])
         counts["plates", "found"] += len(plates)
         counts["plates", "read"] += len(plates)
@@ -158,14 +167,23 @@ def commit(output: str, run_id: str, pictures: Sequence[Picture]) -> None:
         config={"sha256": run.config_sha256},
         options=OPTIONS,
         code_version="1",
+        pseudonyms=pseudonyms,
     )
+    if plan.is_public:
+        plan = replace(plan, bundle={**plan.bundle, "location": None}, options={})
     write_record(make_record(plan, counts, [f"seen {PLATE}"], files), output)
 
 
+RUNS = {
+    "first": [SEEN, NAMED, MISREAD, FAILED, OTHER],
+    "second": [OTHER, LONGER],
+    "third": [OTHER],
+}
+
+
 def commit_both(output: str) -> str:
-    commit(output, "first", [SEEN, NAMED, MISREAD, FAILED, OTHER])
-    commit(output, "second", [OTHER, LONGER])
-    commit(output, "third", [OTHER])
+    for run_id, pictures in RUNS.items():
+        commit(output, run_id, pictures)
     return output
 
 
@@ -570,18 +588,112 @@ def test_a_folder_that_cannot_be_asked_is_told(
     assert capsys.readouterr().err == f"platebeam purge: no run is committed in {tmp_path}\n"
 
 
-def test_a_plate_is_not_looked_for_among_tokens(
-    output: str, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def pseudonymised(tmp_path: Path) -> tuple[str, str, Pseudonyms]:
+    """A public and a restricted folder with the three runs, and what made their tokens."""
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    made = Pseudonyms.from_file(str(key))
+    public = str(tmp_path / "tables")
+    restricted = restricted_folder(public)
+    for run_id, pictures in RUNS.items():
+        entry = {"key_id": made.key_id}
+        commit(restricted, run_id, pictures, made.restricted_row, entry | {"restricted": True})
+        commit(public, run_id, pictures, made.public_row, entry | {"restricted": False})
+    return public, restricted, made
+
+
+def agree(public: str, restricted: str, made: Pseudonyms) -> bool:
+    """Whether the rows of one folder are the hidden ones of the other."""
+    return all(
+        rows(public, table, run_id)
+        == sorted(
+            (
+                made.public_row(row) | {name: row[name] for name in row.keys() & {"read_id"}}
+                for row in rows(restricted, table, run_id)
+            ),
+            key=str,
+        )
+        for run_id in RUNS
+        for table in SCHEMAS
+    )
+
+
+def test_a_plate_goes_from_both_folders_of_a_pseudonymised_output(
+    pseudonymised: tuple[str, str, Pseudonyms],
 ) -> None:
-    for record in read_records(output):
-        write_record(record | {"pseudonyms": {"key_id": "0a", "restricted": False}}, output)
-    before = tree(output)
-    for option, value in (("--plate", PLATE), ("--uri", "/p/1.jpg")):
-        assert purge.main([output, option, value]) == 2
-        assert "has tokens in place of plates and URIs" in capsys.readouterr().err
-    assert tree(output) == before
-    assert purge.main([output, "--before", "2025-01-01"]) == 0
-    assert names(output, "images") == ["3.jpg", "4.jpg", "5.jpg"]
+    public, restricted, made = pseudonymised
+    tokens = [made.plate(text).upper() for text in (PLATE, f"1{PLATE}")]
+    assert all(traces(public, token.replace("-", "")) for token in tokens)
+    assert agree(*pseudonymised)
+    assert purge.main([public, "--plate", PLATE, "--key", made.key_file]) == 0
+    assert traces(restricted, PLATE) == traces(public, PLATE) == set()
+    assert not any(traces(public, token.replace("-", "")) for token in tokens)
+    assert names(restricted, "images") == ["1.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    assert [row["text"] for row in rows(restricted, "plates")] == ["KL555MN", "XY99Z"]
+    assert agree(*pseudonymised)
+    assert is_whole(public) and is_whole(restricted)
+
+
+def test_a_picture_and_a_time_go_from_both_folders(
+    pseudonymised: tuple[str, str, Pseudonyms],
+) -> None:
+    public, restricted, made = pseudonymised
+    assert purge.main([public, "--uri", "/p/5.jpg", "--key", made.key_file]) == 0
+    assert names(restricted, "images") == ["1.jpg", "3.jpg", "4.jpg", "ab-123_cd.jpg"]
+    assert agree(*pseudonymised)
+    assert purge.main([public, "--before", "2025-01-01"]) == 0
+    assert names(restricted, "images") == ["3.jpg", "4.jpg"]
+    assert agree(*pseudonymised)
+    assert is_whole(public) and is_whole(restricted)
+
+
+def test_a_purge_killed_between_the_folders_can_be_repeated(
+    pseudonymised: tuple[str, str, Pseudonyms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, restricted, made = pseudonymised
+    purge_folder = purge.purge_folder
+
+    def only_the_public_one(output: str, *rest: Any) -> list[str]:
+        if output == restricted:
+            raise KeyboardInterrupt
+        return purge_folder(output, *rest)
+
+    command = [public, "--plate", PLATE, "--key", made.key_file]
+    monkeypatch.setattr(purge, "purge_folder", only_the_public_one)
+    with pytest.raises(KeyboardInterrupt):
+        purge.main(command)
+    monkeypatch.undo()
+    assert traces(restricted, PLATE) != set()
+    assert purge.main(command) == 0
+    assert traces(restricted, PLATE) == set()
+    assert agree(*pseudonymised)
+
+
+def test_a_pseudonymised_output_is_purged_by_its_key_and_as_a_whole(
+    pseudonymised: tuple[str, str, Pseudonyms], capsys: pytest.CaptureFixture[str]
+) -> None:
+    public, restricted, made = pseudonymised
+    other = Path(made.key_file).with_name("other")
+    other.write_bytes(b"o" * 32)
+    before = tree(public), tree(restricted)
+    for arguments, told in (
+        ([public], "has tokens in place of plates and URIs: give --key KEYFILE"),
+        ([public, "--key", str(other)], f"is pseudonymised with the key {made.key_id}"),
+        ([restricted], "is a restricted folder: purge the public one"),
+    ):
+        assert purge.main([*arguments, "--plate", PLATE]) == 2
+        assert told in capsys.readouterr().err
+    assert (tree(public), tree(restricted)) == before
+
+
+def test_a_key_is_not_for_an_output_without_tokens(
+    output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    assert purge.main([output, "--plate", PLATE, "--key", str(key)]) == 2
+    assert "is not pseudonymised: ask without a key" in capsys.readouterr().err
 
 
 def test_a_folder_in_memory_is_purged() -> None:

@@ -326,10 +326,10 @@ def test_a_plate_is_found_by_the_key_of_its_token(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["uri"], row["text"]) == (pseudonyms.uri("b.jpg"), pseudonyms.plate("XY987"))
     for question, line in (
-        (["--plate", "XY987"], "these tables hold tokens for plates: give --key"),
+        (["--plate", "XY987"], "these tables hold tokens of plates: give --key"),
         (["--plate", "XY987", "--key", keys["other"]], "run hand is pseudonymised with the key"),
         (["--plate", "XY*", "--key", keys["own"]], "a token tells no part of its plate"),
-        (["--like", "XY987", "--key", keys["own"]], "tokens are alike or not"),
+        (["--like", "XY987", "--key", keys["own"]], "tokens of similar plates are not similar"),
     ):
         told = refused(capsys, folder, *question)
         assert line in told and "XY987" not in told
