@@ -39,7 +39,11 @@ from pipelines.uris import add_storage_options, canonical_uri, open_store, use_s
 PURGED = "(purged)"
 """Stands in place of a text that is gone."""
 
-SEPARATORS = "(?:[^A-Za-z0-9]|%[0-9A-Fa-f]{2})*"
+ALSO = {"A": "ẚ", "H": "ẖ", "I": "ı", "J": "ǰ", "N": "ŉ", "S": "ſ", "T": "ẗ", "W": "ẘ", "Y": "ẙ"}
+"""What `str.upper`, and so `normalise_text`, takes for a letter beside its own lower case. Not all
+are in RE2's (?i), and other signs are."""
+
+SEPARATORS = f"(?:[^A-Za-z0-9{''.join(ALSO.values())}]|%[0-9A-Fa-f]{{2}})*"
 """What may stand between the characters of a plate, percent-encoded too."""
 
 DEFINITIONS = """
@@ -157,7 +161,8 @@ def plate_pattern(text: str) -> str:
     """A regular expression, RE2's and Python's, for a text that holds a plate.
 
     In such a text the plate's letters and digits follow one another, in upper or lower case and
-    with any other signs between them: `normalise_text` would leave them side by side.
+    with any other signs between them: `normalise_text` would leave them side by side. Signs that
+    are several letters, such as ß, count as other signs.
 
     Raises:
         ValueError: there is no letter or digit.
@@ -165,7 +170,7 @@ def plate_pattern(text: str) -> str:
     plate = normalise_text(text)
     if not plate:
         raise ValueError("it has no letter A-Z and no digit")
-    return f"(?i){SEPARATORS.join(plate)}"
+    return SEPARATORS.join(f"[{c}{c.lower()}{ALSO.get(c, '')}]" for c in plate)
 
 
 def purge_folder(output: str, wanted: Wanted, dry_run: bool = False) -> list[str]:
