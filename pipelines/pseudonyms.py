@@ -152,6 +152,14 @@ def restricted_folder(output: str) -> str:
     return f"{folder}-restricted{rest}"
 
 
+def public_folder(restricted: str) -> str | None:
+    """The folder whose `restricted_folder` it is; None if by its name it is that of none."""
+    folder, suffix, rest = restricted.rpartition("-restricted")
+    public = folder + rest
+    is_beside = suffix and folder and restricted_folder(public) == restricted
+    return public if is_beside else None
+
+
 def check_alike(records: Iterable[Mapping[str, Any]], plan: RunPlan) -> None:
     """Check that a run's tokens can be joined with those of the runs before it, if there are any.
 

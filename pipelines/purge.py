@@ -27,6 +27,7 @@ from pipelines.pseudonyms import (
     Pseudonyms,
     is_public,
     pseudonyms_of,
+    public_folder,
     restricted_folder,
 )
 from pipelines.run_record import read_record, read_records, utc_now, write_record
@@ -445,7 +446,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     what.add_argument(
         "--uri",
-        type=lambda text: Wanted({"kind": "uri"}, uris=(canonical_uri(text),)),
+        type=_uri,
         help="a picture, with its plates and truths",
     )
     parser.add_argument(
@@ -469,6 +470,12 @@ def _date(text: str) -> Wanted:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _uri(text: str) -> Wanted:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return Wanted({"kind": "uri"}, uris=(canonical_uri(text),))
+
+
 def _plate(text: str) -> Wanted:
     try:
         pattern = plate_pattern(text)
@@ -481,7 +488,8 @@ def each_folder(output: str, wanted: Wanted, key_file: str | None) -> list[tuple
     """The folders to purge, and what goes there: of a pseudonymised output both.
 
     The restricted one comes last. What goes from the public one is known from it alone, so that a
-    purge that was killed between the two can be repeated.
+    purge that was killed between the two can be repeated. It is alone where the public one has no
+    run: an output's first run died between its two records.
 
     Raises:
         ArchiveError: a folder that is needed is not to be had, or is a restricted one.
@@ -489,6 +497,9 @@ def each_folder(output: str, wanted: Wanted, key_file: str | None) -> list[tuple
     """
     archive = open_archive(output)
     if any((record.get("pseudonyms") or {}).get("restricted") for record in archive.records):
+        public = public_folder(archive.output)
+        if public is not None and not read_records(public):
+            return [(archive.output, wanted)]
         raise ArchiveError(
             f"{archive.output} is a restricted folder: purge the public one beside it, and that "
             "purges both"
@@ -537,17 +548,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("too many arguments: a text with spaces needs quotes")
     use_storage_options(arguments.storage_options)
     wanted = arguments.before or arguments.plate or arguments.uri
+    reasons: list[str] = []
     try:
-        reasons = [
-            reason
-            for output, what in each_folder(arguments.output, wanted, arguments.key)
-            for reason in purge_folder(output, what, arguments.dry_run)
-        ]
+        folders = each_folder(arguments.output, wanted, arguments.key)
+        for output, what in folders:
+            if len(folders) > 1:
+                print(f"{output}:")
+            reasons += purge_folder(output, what, arguments.dry_run)
     except (ArchiveError, PseudonymError) as error:
         print(f"platebeam purge: {error}", file=sys.stderr)
         return 2
     except Exception as error:  # a store's driver raises what it likes
-        reasons = [str(error) or repr(error)]
+        reasons.append(str(error) or repr(error))
     for reason in reasons:
         print(f"platebeam purge: {reason}", file=sys.stderr)
     return 1 if reasons else 0

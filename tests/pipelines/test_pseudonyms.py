@@ -24,6 +24,7 @@ from pipelines.pseudonyms import (
     PseudonymError,
     Pseudonyms,
     pseudonyms_of,
+    public_folder,
     restricted_folder,
 )
 from pipelines.run_record import read_record, read_records
@@ -185,6 +186,8 @@ def test_the_key_is_not_pickled(tmp_path: Path) -> None:
 )
 def test_the_restricted_folder_lies_beside_the_public_one(output: str, beside: str) -> None:
     assert restricted_folder(output) == beside
+    assert public_folder(beside) == output.rstrip("/")
+    assert public_folder(output) is None
 
 
 @pytest.mark.parametrize("output", ["/", "s3://bucket", "gs://bucket/", "simplecache::s3://bucket"])

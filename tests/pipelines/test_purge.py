@@ -564,6 +564,7 @@ def test_a_damaged_file_stops_its_run_and_no_other(
         (["--plate", "AB12", "--uri", "x"], "not allowed with argument --plate"),
         (["--plate", "·--·"], "--plate: it has no letter A-Z and no digit"),
         (["--plate", "QQ", "77", "Z"], "a text with spaces needs quotes"),
+        (["--uri", ""], "--uri: it is empty"),
         (["--before", "yesterday"], "--before: it is no day as YYYY-MM-DD"),
         (["--before", "2025-02-30"], "--before: day"),
     ],
@@ -685,6 +686,30 @@ def test_a_pseudonymised_output_is_purged_by_its_key_and_as_a_whole(
         assert purge.main([*arguments, "--plate", PLATE]) == 2
         assert told in capsys.readouterr().err
     assert (tree(public), tree(restricted)) == before
+
+
+def test_each_folder_is_named_before_what_goes_from_it(
+    pseudonymised: tuple[str, str, Pseudonyms], capsys: pytest.CaptureFixture[str]
+) -> None:
+    public, restricted, made = pseudonymised
+    assert purge.main([public, "--plate", PLATE, "--key", made.key_file]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(":")] == [
+        *(f"{public}:", "rows removed:"),
+        *(f"{restricted}:", "rows removed:"),
+    ]
+
+
+def test_a_first_run_that_died_between_its_records_is_purged_alone(
+    pseudonymised: tuple[str, str, Pseudonyms],
+) -> None:
+    public, restricted, made = pseudonymised
+    shutil.rmtree(Path(public, "runs"))
+    assert purge.main([public, "--plate", PLATE, "--key", made.key_file]) == 2
+    assert traces(restricted, PLATE) != set()
+    assert purge.main([restricted, "--plate", PLATE]) == 0
+    assert traces(restricted, PLATE) == set()
+    assert is_whole(restricted)
 
 
 def test_a_key_is_not_for_an_output_without_tokens(
