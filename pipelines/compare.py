@@ -23,13 +23,20 @@ import duckdb
 from lpr_core.plate_reader import PlateRead
 from lpr_core.score import PlateTruth, match_plates, mcnemar_test
 from pipelines.archive import Archive, ArchiveError, open_archive
-from pipelines.evaluate import refuse_pseudonyms
 from pipelines.inputs import ImageRef, TruthFiles, merge
 from pipelines.manifests import InputError
 from pipelines.metrics import AddSlices, Counts, Slices, judge, merge_labels, slices_of
 from pipelines.pictures import PictureResult
+from pipelines.provenance import refuse_pseudonyms
+from pipelines.pseudonyms import is_public
 from pipelines.stored_pictures import StoredPicture, part_count, stored_pictures, with_truth
-from pipelines.summary import add_figure_arguments, is_shown, print_not_sliced, print_rows
+from pipelines.summary import (
+    add_figure_arguments,
+    is_shown,
+    not_negative,
+    print_not_sliced,
+    print_rows,
+)
 from pipelines.tables import Row
 from pipelines.uris import add_storage_options, use_storage_options
 
@@ -109,11 +116,20 @@ def compare(
         limit: how many changed plates to list (default: all).
 
     Raises:
-        ArchiveError: there are truths, and tables that hold pseudonyms.
+        ArchiveError: there are tables of pseudonyms, and truths or tables of other ones.
     """
     if truths is not None:
         refuse_pseudonyms(a)
         refuse_pseudonyms(b)
+    keys = {
+        record["pseudonyms"]["key_id"] if is_public(record) else None
+        for record in (*a.records, *b.records)
+    }
+    if len(keys) > 1:
+        raise ArchiveError(
+            "one side has tokens in place of plates and URIs that the other has not: compare "
+            "public folders of one key, or the restricted ones"
+        )
     comparison, add = Comparison(), AddSlices()
     by_label = dict[str, Slices]()
     for before, after in _paired_pictures(a, b):
@@ -282,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--limit",
-        type=int,
+        type=not_negative,
         metavar="N",
         help=f"how many changed plates to list (default: {LISTED}; all as csv or json)",
     )

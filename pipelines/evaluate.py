@@ -24,7 +24,7 @@ from pipelines.metrics import (
     count_slices,
     merge_labels,
 )
-from pipelines.pseudonyms import is_public, restricted_folder
+from pipelines.provenance import refuse_pseudonyms
 from pipelines.stored_pictures import part_count, stored_pictures, with_truth
 from pipelines.summary import (
     add_figure_arguments,
@@ -122,19 +122,6 @@ def _keep(table: str, rows: Sequence[Row], folder: str) -> None:
     file = _kept_file(table, folder)
     file.write(rows)
     file.close()
-
-
-def refuse_pseudonyms(archive: Archive) -> None:
-    """Let no truth be looked for among tokens.
-
-    Raises:
-        ArchiveError: a run was written with --pseudonymise; the message names the folder to use.
-    """
-    if any(map(is_public, archive.records)):
-        raise ArchiveError(
-            f"the tables of {archive.output} hold tokens, which no truth matches: name "
-            f"{restricted_folder(archive.output)} instead"
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -128,15 +128,18 @@ def limits_of(record: Mapping[str, Any]) -> Limits:
         raise RecordError(f"the options do not tell a picture's limits: {error!r}") from error
 
 
-def check_names_sources(archive: Archive) -> None:
-    """Check that the tables name the pictures, not their pseudonyms.
+def refuse_pseudonyms(archive: Archive, otherwise: str = "") -> None:
+    """Check that the tables hold plates and URIs, not tokens in their place.
+
+    Args:
+        archive: the runs.
+        otherwise: what to do if not to name the restricted folder.
 
     Raises:
-        ArchiveError: of the folder to ask instead.
+        ArchiveError: they hold tokens; the message names the folder to ask instead.
     """
-    for record in archive.records:
-        if is_public(record):
-            raise ArchiveError(
-                f"run {record['run_id']} names no picture, only pseudonyms: ask "
-                f"{restricted_folder(archive.output)}"
-            )
+    if any(map(is_public, archive.records)):
+        raise ArchiveError(
+            f"the tables of {archive.output} hold tokens in place of plates and URIs: name "
+            f"{restricted_folder(archive.output)} instead{otherwise}"
+        )

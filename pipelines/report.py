@@ -25,6 +25,7 @@ from pipelines.cli import code_version
 from pipelines.failures import TIMED_STAGES
 from pipelines.gallery import OUTCOMES, Row, choose, judge, look_up, query
 from pipelines.metrics import ALL, CALIBRATION_BINS, Figure
+from pipelines.summary import not_negative
 from pipelines.uris import canonical_uri, make_parent, open_store
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -236,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--gallery",
-        type=_gallery_size,
+        type=not_negative,
         default=GALLERY,
         metavar="N",
         help="show at most so many pictures (default: %(default)s)",
@@ -258,13 +259,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown = len(page["pictures"])
     print(f"{arguments.page}: {shown:,} of {sum(s['pictures'] for s in page['shares']):,} pictures")
     return 0
-
-
-def _gallery_size(text: str) -> int:
-    size = int(text)
-    if size < 0:
-        raise argparse.ArgumentTypeError("give a number of pictures, 0 for none")
-    return size
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ from pipelines.archive import Archive, ArchiveError, add_archive_arguments, arch
 from pipelines.evidence_sheet import FORMATS, Crop, Evidence, draw_sheets
 from pipelines.provenance import (
     SourceState,
-    check_names_sources,
     config_of,
     fetch_again,
     find_bundle,
     limits_of,
+    refuse_pseudonyms,
 )
 from pipelines.run_record import RecordError
 from pipelines.shared_reader import load_bundle
@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         archive = archive_of(arguments)
-        check_names_sources(archive)
+        refuse_pseudonyms(archive)
         evidence = find_evidence(archive, arguments.name, arguments.bundle)
         fs, path = open_store(canonical_uri(arguments.sheet))
         make_parent(fs, path)

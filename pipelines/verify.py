@@ -33,17 +33,18 @@ from pipelines.pictures import ImageStatus, LoadedPicture, PictureResult
 from pipelines.progress import worker_chatter_kept
 from pipelines.provenance import (
     SourceState,
-    check_names_sources,
     config_of,
     find_bundle,
     limits_of,
     load_again,
+    refuse_pseudonyms,
     source_state,
 )
+from pipelines.pseudonyms import is_public
 from pipelines.run_record import RecordError
 from pipelines.shared_reader import SharedReader
 from pipelines.stages import STAGES, Limits, StageFn
-from pipelines.summary import print_aligned
+from pipelines.summary import not_negative, print_aligned
 from pipelines.tables import Row, Run, image_rows, plate_rows
 from pipelines.uris import open_store
 
@@ -167,7 +168,7 @@ def verify(
 
     Args:
         archive: the runs.
-        sample: how many rows of `images` to read again at most.
+        sample: how many rows of `images` to read again at most; none of tables of pseudonyms.
         seed: draws them: the same rows of the same tables, with any version of any library.
         tolerance: how much probabilities and scores may differ.
         folders: where bundles may lie, other than where the records say.
@@ -177,8 +178,11 @@ def verify(
     rows, counts = look_into(archive, findings, sample, seed)
     readings: dict[str, Reading] = {}
     for record in archive.records:
+        findings.append(check_record(record, counts))
+        if is_public(record):  # which tells neither pictures nor the bundle's place
+            continue
         of_bundle, bundle = check_bundle(record, folders)
-        findings += [check_record(record, counts), of_bundle]
+        findings.append(of_bundle)
         reading = Reading(Limits())
         with contextlib.suppress(RecordError):  # which is among the findings
             reading = Reading(limits_of(record))
@@ -466,7 +470,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_archive_arguments(parser)
     parser.add_argument(
         "--sample",
-        type=_not_negative,
+        type=not_negative,
         default=500,
         metavar="N",
         help="pictures to fetch and read again (default: %(default)s)",
@@ -476,7 +480,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=_tolerance,
         default=1e-3,
         help="how much probabilities and scores may differ (default: %(default)s); corners and "
         f"boxes may by {PIXELS} pixels, all else by nothing",
@@ -493,7 +497,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
     try:
         archive = archive_of(arguments)
-        check_names_sources(archive)
+        if arguments.sample:
+            refuse_pseudonyms(archive, ", or give --sample 0 to verify its files alone")
         options = arguments.sample, seed, arguments.tolerance, arguments.bundle
         with worker_chatter_kept() as stderr:
             findings = verify(archive, *options, progress_to=stderr)
@@ -508,11 +513,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(finding.answer is not Answer.SAME for finding in findings))
 
 
-def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is less than 0")
-    return value
+def _tolerance(text: str) -> float:
+    try:
+        tolerance = float(text)
+    except ValueError:
+        tolerance = math.nan
+    if not 0 <= tolerance < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return tolerance
 
 
 def print_findings(findings: Sequence[Finding], archive: Archive, seed: int) -> None:

@@ -240,6 +240,43 @@ def test_tokens_are_compared_among_themselves_and_never_with_a_truth(
     assert f"name {tmp_path}/b-restricted instead" in capsys.readouterr().err
 
 
+def test_tokens_are_compared_with_those_of_their_key_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = {
+        "plain": None,
+        "restricted": {"key_id": "1", "restricted": True},
+        "public": {"key_id": "1", "restricted": False},
+        "same": {"key_id": "1", "restricted": False},
+        "other": {"key_id": "2", "restricted": False},
+    }
+    for name, pseudonyms in kinds.items():
+        commit_results(tmp_path / name, [result_of("/in/a.jpg")])
+        file = tmp_path / name / "runs" / "run.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "pseudonyms": pseudonyms}))
+    for a, b, status in (
+        ("public", "same", 0),
+        ("plain", "restricted", 0),
+        ("public", "other", 2),
+        ("public", "restricted", 2),
+        ("plain", "public", 2),
+    ):
+        assert main([str(tmp_path / a), str(tmp_path / b)]) == status
+        told = capsys.readouterr().err
+        assert told.startswith("platebeam compare: one side has tokens") == (status == 2)
+        assert told.count("\n") == (status == 2)
+
+
+def test_a_limit_is_a_number_from_0_on(
+    outputs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([*map(str, outputs), "--limit", "-1"])
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith("argument --limit: '-1' is no number from 0 on")
+
+
 def test_what_cannot_be_compared_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

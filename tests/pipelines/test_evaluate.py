@@ -249,8 +249,8 @@ def test_what_cannot_be_evaluated_is_told_in_a_line(
     record["pseudonyms"] = {"key_id": "1", "restricted": False}
     (output / "runs" / "run.json").write_text(json.dumps(record))
     assert told("--truth", truth) == (
-        f"the tables of {output} hold tokens, which no truth matches: name {output}-restricted "
-        "instead"
+        f"the tables of {output} hold tokens in place of plates and URIs: name "
+        f"{output}-restricted instead"
     )
 
 

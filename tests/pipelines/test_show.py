@@ -228,5 +228,5 @@ def test_what_cannot_be_shown_is_told_in_a_line(
     assert stopped.value.code == 2
     edit_record(copy, "samples", pseudonyms={"key_id": "0123abcd", "restricted": False})
     assert show.main([str(copy), "x", *sheet]) == 2
-    assert f"ask {copy}-restricted" in capsys.readouterr().err
+    assert f"name {copy}-restricted instead" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from lpr_core.plate_reader import ReaderConfig
 from pipelines import read_plates, verify
 from pipelines.archive import open_archive
+from pipelines.schemas import SCHEMAS
 from pipelines.tables import Row
 
 DEFAULT_BUNDLE = Path(read_plates.__file__).parents[1] / "lpr_core" / "bundles" / "default"
@@ -185,6 +186,10 @@ def test_a_bundle_that_changed_is_told_from_one_that_is_gone(
             status, findings = run(capsys, ground.output)
         assert (status, answers(findings)) == (1, unread)
         assert {finding["run_id"] for finding in findings} == {"classical"}
+    other = ground.bundle / "reader.tflite"
+    with altered(weights, other.read_bytes()), altered(other, weights.read_bytes()):
+        status, findings = run(capsys, ground.output)
+    assert (status, answers(findings)) == (1, unread)
     moved = ground.bundle.rename(ground.bundle.with_name("moved"))
     try:
         status, findings = run(capsys, ground.output)
@@ -378,16 +383,43 @@ def test_tables_of_pseudonyms_are_asked_in_the_restricted_folder(
     assert verify.main([str(output)]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    told = f"run r names no picture, only pseudonyms: ask {output}-restricted"
-    assert shown.err == f"platebeam verify: {told}\n"
+    assert shown.err == (
+        f"platebeam verify: the tables of {output} hold tokens in place of plates and URIs: name "
+        f"{output}-restricted instead, or give --sample 0 to verify its files alone\n"
+    )
     assert run(capsys, f"{output}-restricted") == (0, [])
+    assert verify.main([str(output), "--sample", "0"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:3]] == [
+        ["data", "files", "same", str(len(SCHEMAS))],
+        ["run", "records", "same", "1"],
+    ]
+    metrics = table_file(output, "metrics", "r")
+    metrics.write_bytes(flipped(metrics, 0.2))
+    _, (finding,) = run(capsys, output, "--sample", 0)
+    assert (finding["item"], finding["answer"]) == (
+        metrics.relative_to(output).as_posix(),
+        "changed_file",
+    )
 
 
-@pytest.mark.parametrize("options", [["--sample", "-1"], ["--tolerance", "x"], ["--format", "csv"]])
-def test_options_that_cannot_be(ground: Ground, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--sample", "-1", "'-1' is no number from 0 on"),
+        ("--sample", "x", "'x' is no number from 0 on"),
+        ("--tolerance", "x", "'x' is no number from 0 on"),
+        ("--tolerance", "-0.1", "'-0.1' is no number from 0 on"),
+        ("--tolerance", "nan", "'nan' is no number from 0 on"),
+        ("--format", "csv", "invalid choice: 'csv'"),
+    ],
+)
+def test_options_that_cannot_be(
+    tmp_path: Path, option: str, value: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
-        verify.main([str(ground.output), *options])
+        verify.main([str(tmp_path), option, value])
     assert stopped.value.code == 2
+    assert f"argument {option}: {told}" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_folder_without_runs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
