@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import duckdb
 from PIL import Image as PillowImage
@@ -183,6 +183,13 @@ def _by_picture(
     return found
 
 
+class Crop(NamedTuple):
+    """A plate's crop as a `data:` URI, None where it cannot be seen, and a note on it."""
+
+    image: str | None
+    note: str
+
+
 @dataclass(frozen=True)
 class Look:
     """How a picture looks now.
@@ -190,12 +197,12 @@ class Look:
     Attributes:
         source: a sentence on what is at its source.
         picture: as a `data:` URI; None if it is not to be seen.
-        crops: of its plates, as `data:` URIs by `read_id`, as far as they are to be seen.
+        crops: of its plates by `read_id`, as far as they are to be seen.
     """
 
     source: str
     picture: str | None = None
-    crops: Mapping[str, str] = field(default_factory=dict)
+    crops: Mapping[str, Crop] = field(default_factory=dict)
 
 
 def look(image: Row, plates: Sequence[Row]) -> Look:
@@ -206,9 +213,7 @@ def look(image: Row, plates: Sequence[Row]) -> Look:
         plates: its rows in `plates`.
     """
     kept = {
-        plate["read_id"]: _jpeg(PillowImage.open(io.BytesIO(plate["crop"])), CROP_QUALITY)
-        for plate in plates
-        if plate["crop"] is not None
+        plate["read_id"]: _kept_crop(plate["crop"]) for plate in plates if plate["crop"] is not None
     }
     if image["format"] is None:
         return Look(f"It failed: {image['stage']}, {image['reason']}.")
@@ -222,7 +227,7 @@ def look(image: Row, plates: Sequence[Row]) -> Look:
     except Exception as error:  # with other versions of libraries; they raise what they like
         return Look(f"It cannot be decoded any more: {type(error).__name__}.", crops=kept)
     crops = {
-        plate["read_id"]: crop
+        plate["read_id"]: Crop(crop, "cut again for this page, with another margin")
         for plate in plates
         if plate["read_id"] not in kept and (crop := _cut(decoded.pixels, plate["corners"]))
     }
@@ -238,6 +243,14 @@ def _in_colour(data: bytes, decoded: Picture) -> str:
             small = PillowImage.fromarray(decoded.pixels)
         small.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
         return _jpeg(small.convert("RGB"), PICTURE_QUALITY)
+
+
+def _kept_crop(data: bytes) -> Crop:
+    try:
+        with PillowImage.open(io.BytesIO(data)) as image:
+            return Crop(_jpeg(image, CROP_QUALITY), "kept by the run")
+    except Exception as error:  # it is whatever the table holds; Pillow raises what it likes
+        return Crop(None, f"the one that the run kept cannot be opened: {type(error).__name__}")
 
 
 def _cut(pixels: Image, corners: Sequence[Row]) -> str | None:
@@ -300,7 +313,7 @@ def _entry(image: Row, plates: Sequence[Row], truths: Sequence[Row], seen: Look)
     }
 
 
-def _plate(plate: Row, truth: Row | None, crop: str | None) -> Row:
+def _plate(plate: Row, truth: Row | None, crop: Crop | None) -> Row:
     known = truth if truth and truth["edit_distance"] is not None else None
     return {
         "text": plate["text"],
@@ -309,7 +322,7 @@ def _plate(plate: Row, truth: Row | None, crop: str | None) -> Row:
         "right": known and known["furthest_stage"] == FunnelStage.READ.value,
         "confidence": plate["confidence"],
         "corners": [(round(point["x"], 1), round(point["y"], 1)) for point in plate["corners"]],
-        "crop": crop,
+        "crop": crop and crop.image,
         "characters": [
             {
                 "character": one["character"],
@@ -324,6 +337,6 @@ def _plate(plate: Row, truth: Row | None, crop: str | None) -> Row:
             "Detection score": f"{plate['detection_score']:.3f}",
             "IoU with the truth": truth and truth["iou"] and f"{truth['iou']:.2f}",
             "Crop's SHA-256": plate["crop_sha256"],
-            "Crop": "kept by the run" if plate["crop"] else "cut again for this page",
+            "Crop": crop and crop.note,
         },
     }

@@ -299,7 +299,7 @@ def test_pictures_and_crops_come_from_the_source(drawn: tuple[Path, Path], tmp_p
     crop = cv2.cvtColor(pixels(plate["crop"]), cv2.COLOR_BGR2GRAY)
     assert crop.shape[0] == 96
     assert (crop > 200).mean() > 0.4  # the white of the plate
-    assert plate["facts"]["Crop"] == "cut again for this page"
+    assert plate["facts"]["Crop"] == "cut again for this page, with another margin"
     assert "the sha256 is the same" in picture["facts"]["Source now"]
     (x, y), (right, _), *_ = plate["corners"]
     assert (x, y) == pytest.approx(plate_corner(0), abs=12)
@@ -333,6 +333,7 @@ def test_sources_that_are_no_longer_what_was_read_are_not_shown(
     assert picture["picture"] is None
     assert [plate["text"] for plate in picture["plates"]] == ["HK73PL"]
     assert picture["plates"][0]["crop"] is None
+    assert picture["plates"][0]["facts"]["Crop"] is None
 
 
 def test_a_store_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
@@ -357,10 +358,23 @@ def test_kept_crops_are_shown_though_the_source_is_gone(
     assert shown["plates"][0]["facts"]["Crop"] == "kept by the run"
 
 
+def test_a_kept_crop_that_is_no_picture_is_missing_and_nothing_else_is(tmp_path: Path) -> None:
+    image = image_row("/gone.jpg", "read", format="JPEG", bytes=9)
+    plates = [plate_row("/gone.jpg", "AB1", 0.9, crop=b"none"), plate_row("/gone.jpg", "B", 0.8)]
+    plates[1] |= {"read_id": "other", "index": 1}
+    output = write_run(tmp_path / "tables", images=[image], plates=plates)
+    (picture,) = pictures_of(write_page(output, tmp_path)).values()
+    shown = [(plate["text"], plate["crop"], plate["facts"]["Crop"]) for plate in picture["plates"]]
+    told = "the one that the run kept cannot be opened: UnidentifiedImageError"
+    assert shown == [("AB1", None, told), ("B", None, None)]
+
+
 def test_pictures_can_be_left_out(samples_output: str, tmp_path: Path) -> None:
     page = write_page(samples_output, tmp_path, "--no-pictures")
     assert "data:image" not in page.read_text()
-    assert all(picture["picture"] is None for picture in pictures_of(page).values())
+    pictures = pictures_of(page).values()
+    assert all(picture["picture"] is None for picture in pictures)
+    assert {plate["facts"]["Crop"] for one in pictures for plate in one["plates"]} == {None}
 
 
 def test_a_page_of_pseudonyms_says_what_it_cannot_show(
@@ -452,7 +466,8 @@ def test_a_gallery_has_a_size(
     with pytest.raises(SystemExit) as ended:
         report.main([str(tmp_path), "--output", "page.html", "--gallery", size])
     assert ended.value.code == 2
-    assert "--gallery" in capsys.readouterr().err
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith(f"argument --gallery: {size!r} is no number from 0 on")
 
 
 def test_a_page_can_go_to_a_store(samples_output: str) -> None:
@@ -645,6 +660,7 @@ def test_the_page_is_accessible(
         assert found.violations_count == 0, found.generate_report()
     assert page.evaluate(wide) <= width
     page.close()
+    assert visited.complaints == []
 
 
 def test_what_the_tables_hold_stays_text(browser: Browser, tmp_path: Path) -> None:
