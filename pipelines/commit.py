@@ -28,6 +28,8 @@ LIBRARIES = (
     "pyarrow",
 )
 
+ONLY_PURGED = "only after a [purge](privacy.md#purging)"
+
 FIELDS: Mapping[str, str] = {
     "format": f"`{FORMAT}`",
     "format_version": "of the record itself",
@@ -65,6 +67,11 @@ FIELDS: Mapping[str, str] = {
     "numbers and switches",
     "pseudonyms": "null, or with `--pseudonymise` the `key_id` of the tokens, and whether these "
     "are the `restricted` tables or the public ones: see [privacy.md](privacy.md)",
+    "purged[].at": f"{ONLY_PURGED}: when, UTC, ISO 8601",
+    "purged[].kind": f"{ONLY_PURGED}: its option, `before`, `plate` or `uri`",
+    "purged[].before": f"{ONLY_PURGED} by `--before`: the day",
+    "purged[].rows": f"{ONLY_PURGED}: how many rows went, by table",
+    "purge": "only while a purge is not finished: its `id`, and which files it has yet to `delete`",
 }
 """What stands in a record, for docs/tables.md; `[]` is each element of a list."""
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from lpr_core.score import normalise_text
 from pipelines import purge, read_plates, runs
 from pipelines.archive import connect, open_archive
-from pipelines.commit import RunPlan, check_accounts, make_record
+from pipelines.commit import FIELDS, RunPlan, check_accounts, make_record
 from pipelines.pseudonyms import Pseudonyms, restricted_folder
 from pipelines.purge import plate_pattern
 from pipelines.run_record import read_records, read_table, utc_now, write_record
@@ -332,6 +332,7 @@ def test_the_record_tells_of_the_purge_and_not_of_the_plate(output: str) -> None
     assert purge.main([output, "--plate", PLATE]) == 0
     record = read_records(output)[0]
     (tombstone,) = record["purged"]
+    assert {f"purged[].{name}" for name in tombstone} <= FIELDS.keys()
     assert tombstone.pop("at") >= record["finished_at"]
     removed = {"images": 1, "plates": 3, "truths": 3, "metrics": 1}
     assert tombstone == {"kind": "plate", "rows": removed}
@@ -374,6 +375,7 @@ def test_pictures_captured_before_a_day_go(output: str, capsys: pytest.CaptureFi
     assert is_whole(output)
     first, second, third = read_records(output)
     (tombstone,) = first["purged"]
+    assert {f"purged[].{name}" for name in tombstone} <= FIELDS.keys()
     assert (tombstone["kind"], tombstone["before"]) == ("before", "2025-01-01")
     assert second["counts"]["inputs"] == 1
     assert "purged" not in third
