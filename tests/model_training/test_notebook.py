@@ -29,7 +29,7 @@ def test_the_notebook_runs_on_a_small_set(tmp_path: Path) -> None:
     (choices,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     choices.source += SMALL
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=600, resources=resources).execute()
+    NotebookClient(notebook, timeout=None, resources=resources).execute()
 
     walk = tmp_path / "walk"
     kept = load_characters(walk / "data" / "val")
