@@ -21,8 +21,8 @@ from lpr_core.geometry import Image, Point
 from pipelines.cli import code_version
 from pipelines.provenance import SourceState
 from pipelines.run_record import utc_now
-from pipelines.tables import Row
-from pipelines.uris import split_chain
+from pipelines.tables import Row, quad_of
+from pipelines.uris import name_of
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -161,7 +161,7 @@ def _title(axes: Axes, text: str) -> None:
 
 def _draw_heading(axes: Axes, evidence: Evidence) -> None:
     image, plate = evidence.image, evidence.plate
-    name = split_chain(image["uri"])[0].rpartition("/")[2]
+    name = name_of(image["uri"])
     title = "a picture without a plate read" if plate is None else "a licence plate read"
     _write(axes, 0, 0, f"Evidence of {title}", fontsize=9, color=FAINT)
     if plate is None:
@@ -185,7 +185,7 @@ def _draw_heading(axes: Axes, evidence: Evidence) -> None:
 
 def _draw_picture(axes: Axes, evidence: Evidence) -> None:
     plate = evidence.plate
-    corners = [(corner["x"], corner["y"]) for corner in plate["corners"]] if plate else []
+    corners = quad_of(plate) if plate else ()
     title = "the picture as it was read: grey, upright"
     absent = evidence.source_told if evidence.image["width"] else "it could not be read"
     _draw_pixels(axes, evidence.picture, title, [corners], absent)
@@ -314,7 +314,7 @@ def _provenance(evidence: Evidence) -> list[tuple[str, ...]]:
     if image["message"] is not None:
         told.append(("failure", f"{image['stage']}/{image['reason']}", image["message"]))
     if plate is not None:
-        corners = "  ".join(f"{corner['x']:.1f}, {corner['y']:.1f}" for corner in plate["corners"])
+        corners = "  ".join(f"{x:.1f}, {y:.1f}" for x, y in quad_of(plate))
         told += [
             ("read", plate["read_id"]),
             ("corners", corners, f"detection score {plate['detection_score']:.3f}"),

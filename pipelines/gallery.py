@@ -20,14 +20,15 @@ from PIL import ImageOps
 from tqdm import tqdm
 
 from lpr_core.decode import HIGHEST_PIXEL_LIMIT, DecodeLimits, Picture, decode
-from lpr_core.geometry import Image
+from lpr_core.geometry import Image, Quad
 from lpr_core.rectify import DegenerateQuadError, rectify
 from pipelines.archive import Archive
 from pipelines.metrics import FunnelStage
 from pipelines.provenance import SourceState, fetch_again
 from pipelines.pseudonyms import is_public
 from pipelines.stages import Limits
-from pipelines.uris import split_chain
+from pipelines.tables import quad_of
+from pipelines.uris import name_of
 
 Row: TypeAlias = dict[str, Any]
 
@@ -229,7 +230,7 @@ def look(image: Row, plates: Sequence[Row]) -> Look:
     crops = {
         plate["read_id"]: Crop(crop, "cut again for this page, with another margin")
         for plate in plates
-        if plate["read_id"] not in kept and (crop := _cut(decoded.pixels, plate["corners"]))
+        if plate["read_id"] not in kept and (crop := _cut(decoded.pixels, quad_of(plate)))
     }
     return Look("It is as it was read: the sha256 is the same.", picture, kept | crops)
 
@@ -253,10 +254,9 @@ def _kept_crop(data: bytes) -> Crop:
         return Crop(None, f"the one that the run kept cannot be opened: {type(error).__name__}")
 
 
-def _cut(pixels: Image, corners: Sequence[Row]) -> str | None:
-    a, b, c, d = ((point["x"], point["y"]) for point in corners)
+def _cut(pixels: Image, quad: Quad) -> str | None:
     try:
-        crop = rectify(pixels, (a, b, c, d), CROP_MARGIN)
+        crop = rectify(pixels, quad, CROP_MARGIN)
     except DegenerateQuadError:
         return None
     return _jpeg(PillowImage.fromarray(crop.pixels), CROP_QUALITY)
@@ -292,7 +292,7 @@ def _entry(image: Row, plates: Sequence[Row], truths: Sequence[Row], seen: Look)
         "Run": image["run_id"],
     }
     return {
-        "name": split_chain(image["uri"])[0].rpartition("/")[2],
+        "name": name_of(image["uri"]),
         "uri": image["uri"],
         "outcome": image["outcome"],
         "confidence": image["confidence"],
@@ -321,7 +321,7 @@ def _plate(plate: Row, truth: Row | None, crop: Crop | None) -> Row:
         "truth": known and known["text"],
         "right": known and known["furthest_stage"] == FunnelStage.READ.value,
         "confidence": plate["confidence"],
-        "corners": [(round(point["x"], 1), round(point["y"], 1)) for point in plate["corners"]],
+        "corners": [(round(x, 1), round(y, 1)) for x, y in quad_of(plate)],
         "crop": crop and crop.image,
         "characters": [
             {

@@ -210,7 +210,7 @@ def _purge_run(output: str, run_id: str, wanted: Wanted, dry_run: bool) -> Found
     record = read_record(output, run_id)
     if record is None:
         raise PurgeError("its record is no longer there")
-    run = Run(run_id, output, record["bundle"]["sha256"], record["config"]["sha256"])
+    run = Run.of(record, output)
     with contextlib.closing(connect(Archive(output, (record,)))) as database:
         found = _find(database, output, record, wanted)
         if dry_run or not (found or "purge" in record):

@@ -34,7 +34,7 @@ from pipelines.provenance import (
 from pipelines.run_record import RecordError
 from pipelines.shared_reader import load_bundle
 from pipelines.stages import crop_file
-from pipelines.tables import Row
+from pipelines.tables import Row, quad_of
 from pipelines.uris import canonical_uri, make_parent, open_store
 
 FIND = """
@@ -137,9 +137,8 @@ def _crop(
 def _cut(plate: Row, image: Row, picture: Image | None, margin: float) -> PlateCrop | None:
     """Cut a plate; without the picture, out of a blank one, for the transform."""
     blank = np.zeros((image["height"], image["width"]), np.uint8)
-    a, b, c, d = ((corner["x"], corner["y"]) for corner in plate["corners"])
     try:
-        return rectify(blank if picture is None else picture, (a, b, c, d), margin)
+        return rectify(blank if picture is None else picture, quad_of(plate), margin)
     except DegenerateQuadError:
         return None
 

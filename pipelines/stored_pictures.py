@@ -85,15 +85,7 @@ def stored_pictures(
         The parts, each its pictures ordered by URI. A part holds the same URIs in every archive.
     """
     database = connect(archive)
-    runs = {
-        record["run_id"]: Run(
-            record["run_id"],
-            archive.output,
-            record["bundle"]["sha256"],
-            record["config"]["sha256"],
-        )
-        for record in archive.records
-    }
+    runs = {record["run_id"]: Run.of(record, archive.output) for record in archive.records}
 
     def pictures(part: int) -> Iterator[StoredPicture]:
         rows = database.sql(PICTURES, params={"parts": parts, "part": part})

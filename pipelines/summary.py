@@ -16,7 +16,7 @@ from pipelines.metrics import ALL, MAX_LABEL_VALUES
 from pipelines.pictures import ImageStatus
 from pipelines.pseudonyms import restricted_folder
 from pipelines.run_record import read_table
-from pipelines.uris import split_chain
+from pipelines.uris import name_of
 
 METRICS = (
     "plate_exact_match",
@@ -129,7 +129,7 @@ def print_reads(record: dict[str, Any], output: str, limit: int) -> None:
     for row in images.to_pylist():
         failure = f"({row['status']}: {row['stage']}/{row['reason']})" if row["stage"] else ""
         read = ", ".join(reads.get(row["uri"], [])) or failure or f"({row['status']})"
-        name = split_chain(row["uri"])[0].rpartition("/")[2]
+        name = name_of(row["uri"])
         lines.append((name, read, ", ".join(truths.get(row["uri"], []))))
     print_aligned(lines)
     if record["counts"]["inputs"] > limit:

@@ -19,7 +19,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from lpr_core.detect import PlateDetection
-from lpr_core.geometry import Box
+from lpr_core.geometry import Box, Quad
 from lpr_core.plate_reader import PlateRead
 from pipelines.failures import TIMED_STAGES
 from pipelines.metrics import ALL, Counts, confusions, figures, judge
@@ -53,6 +53,12 @@ class Run(OpensStores):
     output: str
     bundle_sha256: str
     config_sha256: str
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], output: str) -> Run:
+        """The run of a record, with the folder that it lies in."""
+        hashes = (record[part]["sha256"] for part in ("bundle", "config"))
+        return cls(record["run_id"], output, *hashes)
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,12 @@ def plate_rows(run: Run, result: PictureResult) -> list[Row]:
     ]
 
 
+def quad_of(row: Mapping[str, Any]) -> Quad:
+    """The corners of a plate, as its row in `plates` has them."""
+    a, b, c, d = ((corner["x"], corner["y"]) for corner in row["corners"])
+    return a, b, c, d
+
+
 def plate_read(row: Row) -> PlateRead:
     """A plate as its row tells it: all that metrics ask for.
 
@@ -136,8 +148,7 @@ def plate_read(row: Row) -> PlateRead:
     Returns:
         The read without its characters, alternatives and edits.
     """
-    a, b, c, d = ((corner["x"], corner["y"]) for corner in row["corners"])
-    detection = PlateDetection((a, b, c, d), row["detection_score"])
+    detection = PlateDetection(quad_of(row), row["detection_score"])
     return PlateRead(detection, row["text"], row["text_raw"], row["confidence"], (), ())
 
 

@@ -41,6 +41,11 @@ def split_chain(uri: str) -> tuple[str, str]:
     return uri, ""
 
 
+def name_of(uri: str) -> str:
+    """The last name of a URI, of a chain that of its first link."""
+    return split_chain(uri)[0].rpartition("/")[2]
+
+
 def is_relative(uri: str) -> bool:
     """Whether it is a local path that means something else from another folder."""
     return "://" not in uri and not split_chain(uri)[1] and not os.path.isabs(uri)

@@ -403,7 +403,7 @@ def compare(
 def _row_differences(
     row: Row, result: PictureResult, record: Mapping[str, Any], tolerance: float
 ) -> Iterator[str]:
-    run = Run(row["run_id"], "", record["bundle"]["sha256"], record["config"]["sha256"])
+    run = Run.of(record, "")
     (image,) = image_rows(run, result)
     plates, again = row["plates"] or [], plate_rows(run, result)
     skipped = {*NOT_OF_THE_PICTURE, "crop"}
