@@ -13,7 +13,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -226,13 +226,16 @@ def _errors_told() -> Iterator[None]:
         raise QuestionError(told) from error
 
 
-def first_rows(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """So many rows at most, and no batch is taken after them."""
+def first_rows(
+    batches: Iterable[pa.RecordBatch], rows: int, tell_cut: Callable[[], object]
+) -> Iterator[pa.RecordBatch]:
+    """So many rows at most; `tell_cut` is called if there are more."""
     for batch in batches:
         yield batch.slice(0, rows)
-        rows -= batch.num_rows
-        if rows <= 0:
+        if batch.num_rows > rows:
+            tell_cut()
             return
+        rows -= batch.num_rows
 
 
 Rows = Iterable[pa.RecordBatch]
@@ -374,14 +377,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             question = Question(COLUMNS, {"views": list(VIEWS)})
         batches = answer(database, question)
         schema = next(batches).schema  # what is wrong with the question shows before a file is made
+        notes: list[str] = []
+        note = f"these are the first {limit} rows; --limit or another --format gives more"
         with _opened(options.write_to) as file:
-            WRITERS[form](schema, first_rows(batches, limit), file)
-        if options.limit is None and next(batches, None) is not None:
-            print(
-                f"platebeam query: these are the first {limit} rows; --limit or another --format "
-                "gives more",
-                file=sys.stderr,
-            )
+            rows = first_rows(batches, limit, lambda: notes.append(note))
+            WRITERS[form](schema, rows, file)
+        if options.limit is None:  # printed here, for it is to stand below the table
+            for note in notes:
+                print(f"platebeam query: {note}", file=sys.stderr)
     except BrokenPipeError:  # who reads the answer has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (QuestionError, ArchiveError, PseudonymError) as error:

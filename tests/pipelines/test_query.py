@@ -433,14 +433,20 @@ def test_a_table_shows_plates_that_look_like_numbers_and_steers_no_terminal(
     assert r"x\|y" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("rows", "cut"), [(1000, False), (1001, True), (5000, True)])
+def test_a_table_that_is_cut_says_so(
+    hand: str, capsys: pytest.CaptureFixture[str], rows: int, cut: bool
+) -> None:
+    assert query.main([hand, "--sql", f"FROM range({rows})"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2 + 1000
+    assert ("these are the first 1000 rows; --limit or another" in printed.err) == cut
+
+
 def test_long_answers_end_where_they_are_told_to(
     hand: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sql = ["--sql", "SELECT i FROM range(25000) t(i)"]
-    assert query.main([hand, *sql]) == 0
-    printed = capsys.readouterr()
-    assert len(printed.out.splitlines()) == 2 + 1000
-    assert "these are the first 1000 rows; --limit or another --format" in printed.err
     for rows in (1, 1500, 10_000, 10_001, 25_000, 30_000):
         assert query.main([hand, *sql, "--limit", str(rows), "--format", "csv"]) == 0
         printed = capsys.readouterr()
