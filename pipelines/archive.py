@@ -18,7 +18,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.pictures import ImageStatus
-from pipelines.run_record import RecordError, read_records
+from pipelines.run_record import RecordError, read_records, record_path
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.uris import add_storage_options, open_store, output_folder, use_storage_options
 
@@ -34,6 +34,17 @@ RUN_COUNTS = (
     "truths",
 )
 """Those counts of a run record that are columns of the view `runs`."""
+
+RECORD_FIELDS: Mapping[str, type] = {
+    **dict.fromkeys(("run_id", "schema_version", "state", "started_at", "finished_at"), str),
+    **{f"counts.{name}": int for name in RUN_COUNTS},
+    **dict.fromkeys(("bundle.name", "bundle.sha256", "config.sha256", "code_version"), str),
+    **{"labels_not_sliced": list, "files": list, "libraries": dict, "options": dict},
+}
+"""What every record must hold to be asked; `pipelines.commit` describes all of it."""
+
+FILE_FIELDS = {"table": str, "path": str, "rows": int, "bytes": int, "sha256": str}
+"""The same of each of its files."""
 
 RUNS = pa.schema(
     [
@@ -65,6 +76,10 @@ class ArchiveError(ValueError):
     """An output folder that cannot be asked; the message says why and what to do."""
 
 
+class DataFileError(OSError):
+    """A data file that is lost or damaged; the message names it."""
+
+
 @dataclass(frozen=True)
 class Archive:
     """Committed runs of an output folder, the earliest first.
@@ -94,11 +109,17 @@ def open_archive(output: str, runs: Sequence[str] = ()) -> Archive:
         runs: the ids of the runs to look at (default: all that are committed).
 
     Raises:
-        ArchiveError: no run was committed there, or not these, or one by another platebeam.
+        ArchiveError: no run was committed there, or not these, or one by another platebeam, or a
+            record lacks something.
     """
     output = output_folder(output)
     try:
-        records = sorted(read_records(output), key=lambda record: str(record["started_at"]))
+        records = read_records(output)
+        for record in records:
+            _check_record(output, record)
+        records.sort(key=lambda record: str(record["started_at"]))
+    except ArchiveError:
+        raise
     except RecordError as error:
         raise ArchiveError(str(error)) from error
     except Exception as error:  # a store's driver raises what it likes
@@ -111,13 +132,44 @@ def open_archive(output: str, runs: Sequence[str] = ()) -> Archive:
         raise ArchiveError(
             f"{output} has no run {', '.join(unknown)}; `platebeam runs {output}` lists them"
         )
-    for record in records:
-        if record["schema_version"] != SCHEMA_VERSION:
-            raise ArchiveError(
-                f"run {record['run_id']} has tables of version {record['schema_version']}, this "
-                f"platebeam reads version {SCHEMA_VERSION}"
-            )
     return Archive(output, tuple(known[run] for run in known if not runs or run in runs))
+
+
+def _check_record(output: str, record: Mapping[str, Any]) -> None:
+    """Check that a record is whole, and of this version of the tables.
+
+    Raises:
+        ArchiveError: it is not.
+    """
+    run = record.get("run_id")
+    name = record_path(output, run) if isinstance(run, str) else f"a run record of {output}"
+    version = record.get("schema_version")
+    if version is not None and version != SCHEMA_VERSION:
+        raise ArchiveError(
+            f"run {run} has tables of version {version}, this platebeam reads version "
+            f"{SCHEMA_VERSION}"
+        )
+    wrong = _wrong_field(record, RECORD_FIELDS)
+    for file in record["files"] if wrong is None else ():
+        wrong = wrong or _wrong_field(file, FILE_FIELDS, "files[].")
+    if wrong is not None:
+        raise ArchiveError(f"{name} lacks {wrong}, or it is not what it should be")
+    for field in ("started_at", "finished_at"):
+        try:
+            _time(record[field])
+        except (ValueError, OverflowError):
+            raise ArchiveError(f"{name}: {field} is no time") from None
+
+
+def _wrong_field(record: Any, fields: Mapping[str, type], prefix: str = "") -> str | None:
+    """The name of the first field, as `counts.read`, that is not there with its type."""
+    for field, kind in fields.items():
+        value = record
+        for name in field.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if not isinstance(value, kind):
+            return f"{prefix}{field}"
+    return None
 
 
 def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
@@ -127,6 +179,9 @@ def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
     `characters` has a row for each character of a plate: `position` counts from 0, the other
     columns are those of the entries of `plates.characters`. `runs` has RUNS' columns. Nothing but
     the archive's files can be opened through it, and its settings are locked.
+
+    Raises:
+        DataFileError: a file is lost, or one that tells a view's columns is damaged.
     """
     fs, _ = open_store(archive.output)
     is_local = isinstance(fs, LocalFileSystem)
@@ -144,7 +199,10 @@ def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
     for table in SCHEMAS:
         paths = [duckdb_path(path) for path in archive.files(table)]
         patterns = [escape(path) for path in paths]
-        database.read_parquet(patterns).create_view(table)
+        try:
+            database.read_parquet(patterns).create_view(table)
+        except (duckdb.Error, OSError) as error:  # whose message names the file
+            raise DataFileError(str(error).partition("\n")[0] or repr(error)) from error
         readable += [*paths, *patterns]
     database.execute(CHARACTERS)
     database.register("runs", runs_table(archive))

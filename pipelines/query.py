@@ -12,6 +12,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from pipelines.archive import (
     VIEWS,
     Archive,
     ArchiveError,
+    DataFileError,
     add_archive_arguments,
     archive_of,
     connect,
@@ -89,6 +91,9 @@ COLUMNS = """
 
 HARMLESS_ERRORS = ("Parser", "Binder", "Catalog", "Permission", "IO", "HTTP", "Out of Memory")
 """DuckDB's errors that speak of the SQL and of files; others may quote a plate."""
+
+DAMAGED_FILE = "No magic bytes found at end of file |File '.*' too small |Failed to read file "
+"""How DuckDB begins to tell, as an Invalid Input Error, of a file that is no table any more."""
 
 
 class QuestionError(ValueError):
@@ -221,8 +226,9 @@ def _errors_told() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         line = str(error).partition("\n")[0]
-        kind, _, _ = line.partition(" Error: ")
-        told = line if kind in HARMLESS_ERRORS else f"{kind} Error at a value that is not shown"
+        kind, _, what = line.partition(" Error: ")
+        is_harmless = kind in HARMLESS_ERRORS or re.match(DAMAGED_FILE, what)
+        told = line if is_harmless else f"{kind} Error at a value that is not shown"
         raise QuestionError(told) from error
 
 
@@ -387,7 +393,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"platebeam query: {note}", file=sys.stderr)
     except BrokenPipeError:  # who reads the answer has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (QuestionError, ArchiveError, PseudonymError) as error:
+    except (QuestionError, ArchiveError, DataFileError, PseudonymError) as error:
         print(f"platebeam query: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from lpr_core.bundle import BundleError, MissingBundleError
 from lpr_core.plate_reader import ReaderConfig
-from pipelines.archive import Archive, add_archive_arguments, archive_of, connect
+from pipelines.archive import Archive, DataFileError, add_archive_arguments, archive_of, connect
 from pipelines.cli import code_version
 from pipelines.commit import library_versions
 from pipelines.pictures import ImageStatus, LoadedPicture, PictureResult
@@ -249,7 +249,7 @@ def look_into(
     lost = {Answer.MISSING_FILE, Answer.UNREADABLE_FILE}
     try:
         return _look_into(_without(archive, findings, lost), sample, seed)
-    except duckdb.Error:
+    except (duckdb.Error, DataFileError):
         lost.add(Answer.CHANGED_FILE)
         return _look_into(_without(archive, findings, lost), sample, seed)
 

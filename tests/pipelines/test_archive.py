@@ -12,7 +12,7 @@ import duckdb
 import fsspec
 import pytest
 
-from pipelines.archive import VIEWS, ArchiveError, connect, open_archive
+from pipelines.archive import VIEWS, ArchiveError, DataFileError, connect, open_archive
 
 from .conftest import SAMPLES
 
@@ -132,4 +132,45 @@ def test_what_cannot_be_asked_is_told(copy: Path, tmp_path: Path) -> None:
         open_archive(str(copy))
     file.write_text("{")
     with pytest.raises(ArchiveError, match=r"samples\.json is no record"):
+        open_archive(str(copy))
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"PAR1 and no more"])
+def test_a_data_file_that_is_lost_or_damaged_is_named(copy: Path, damage: bytes | None) -> None:
+    (file,) = (copy / "plates").iterdir()
+    file.unlink()
+    if damage is not None:
+        file.write_bytes(damage)
+    with pytest.raises(DataFileError) as raised:
+        connect(open_archive(str(copy)))
+    assert str(file) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("run_id", "schema_version", "state", "started_at", "finished_at", "code_version"),
+        *("counts", "counts.read", "bundle", "bundle.sha256", "config", "config.sha256"),
+        *("files", "files[].path", "libraries", "options", "labels_not_sliced"),
+    ],
+)
+def test_a_record_that_lacks_a_field_is_named_with_it(copy: Path, field: str) -> None:
+    file = copy / "runs" / "samples.json"
+    record = json.loads(file.read_text())
+    *above, name = field.split(".")
+    holder = record if not above else record["files"][0] if "[]" in field else record[above[0]]
+    del holder[name]
+    file.write_text(json.dumps(record))
+    where = f"a run record of {copy}" if field == "run_id" else str(file)
+    with pytest.raises(ArchiveError) as raised:
+        open_archive(str(copy))
+    assert str(raised.value).startswith(f"{where} lacks {field}")
+
+
+@pytest.mark.parametrize("changed", [{"started_at": "yesterday"}, {"counts": []}, {"files": [1]}])
+def test_a_record_of_another_shape_is_refused(copy: Path, changed: dict[str, Any]) -> None:
+    file = copy / "runs" / "samples.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
+    with pytest.raises(ArchiveError, match=rf"samples\.json.*{next(iter(changed))}"):
         open_archive(str(copy))

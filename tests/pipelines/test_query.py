@@ -303,6 +303,25 @@ def test_what_duckdb_says_is_a_line_without_a_plate(
     assert "AB123CD" not in told
 
 
+@pytest.mark.parametrize("damage", [None, b"", b"PAR1 and no more"])
+def test_a_lost_or_damaged_file_is_named(
+    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes | None
+) -> None:
+    copy = Path(shutil.copytree(hand, tmp_path / "copy"))
+    (first,) = copy.glob("plates/*.parquet")
+    record = json.loads((copy / "runs" / "hand.json").read_text())
+    (entry,) = (file for file in record["files"] if file["table"] == "plates")
+    second = first.with_name("second.parquet")
+    record["files"].append({**entry, "path": "plates/second.parquet"})
+    (copy / "runs" / "hand.json").write_text(json.dumps(record))
+    for damaged, other in ((first, second), (second, first)):  # DuckDB opens the second later
+        shutil.copy(next(Path(hand).glob("plates/*.parquet")), other)
+        damaged.unlink(missing_ok=True)
+        if damage is not None:
+            damaged.write_bytes(damage)
+        assert str(damaged) in refused(capsys, str(copy), "--plate", "AB123CD")
+
+
 INJECTIONS = [
     "' OR '1'='1",
     "x' UNION SELECT 1 --",
