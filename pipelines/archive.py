@@ -115,17 +115,15 @@ def open_archive(output: str, runs: Sequence[str] = ()) -> Archive:
     output = output_folder(output)
     try:
         records = read_records(output)
-        for record in records:
-            _check_record(output, record)
-        records.sort(key=lambda record: str(record["started_at"]))
-    except ArchiveError:
-        raise
     except RecordError as error:
         raise ArchiveError(str(error)) from error
     except Exception as error:  # a store's driver raises what it likes
         raise ArchiveError(f"cannot read {output}: {str(error) or repr(error)}") from error
     if not records:
         raise ArchiveError(f"no run is committed in {output}")
+    for record in records:
+        _check_record(output, record)
+    records.sort(key=lambda record: str(record["started_at"]))
     known = {record["run_id"]: record for record in records}
     unknown = [run for run in runs if run not in known]
     if unknown:
@@ -154,6 +152,9 @@ def _check_record(output: str, record: Mapping[str, Any]) -> None:
         wrong = wrong or _wrong_field(file, FILE_FIELDS, "files[].")
     if wrong is not None:
         raise ArchiveError(f"{name} lacks {wrong}, or it is not what it should be")
+    lost = SCHEMAS.keys() - {file["table"] for file in record["files"]}
+    if lost:
+        raise ArchiveError(f"{name}: files has none of {', '.join(sorted(lost))}")
     for field in ("started_at", "finished_at"):
         try:
             _time(record[field])

@@ -168,7 +168,9 @@ def test_a_record_that_lacks_a_field_is_named_with_it(copy: Path, field: str) ->
     assert str(raised.value).startswith(f"{where} lacks {field}")
 
 
-@pytest.mark.parametrize("changed", [{"started_at": "yesterday"}, {"counts": []}, {"files": [1]}])
+@pytest.mark.parametrize(
+    "changed", [{"started_at": "yesterday"}, {"counts": []}, {"files": [1]}, {"files": []}]
+)
 def test_a_record_of_another_shape_is_refused(copy: Path, changed: dict[str, Any]) -> None:
     file = copy / "runs" / "samples.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
