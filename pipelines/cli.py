@@ -14,6 +14,9 @@ from typing import NoReturn
 COMMANDS = "platebeam.commands"
 """Entry-point group; each value is a function `main(argv) -> exit status` with its own parser."""
 
+READER_GONE = 141
+"""The exit status that a shell tells of a program that SIGPIPE has ended: 128 + 13."""
+
 
 def code_version() -> str:
     """The installed version of platebeam, or "unknown" where it was not installed."""
@@ -46,10 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_and_leave(command: Callable[[], int] = main) -> NoReturn:
     """Run a command and end the process with its status, at once.
 
+    The status is READER_GONE where who reads the answer has had enough of it, as `head` has.
     Beam leaves threads behind in native code. Where they run while Python finalizes, the process is
     aborted, and a job that is done and committed would seem to have failed.
     """
-    status = command()
+    try:
+        status = command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still printed
+        status = READER_GONE
     atexit._run_exitfuncs()  # among them what ends a job server that Beam has started
     sys.stdout.flush()
     sys.stderr.flush()

@@ -91,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_runs(records, left)
         if arguments.clean:
             clean(output, left, timedelta(hours=arguments.min_age))
+    except BrokenPipeError:  # which `cli.run_and_leave` knows
+        raise
     except Exception as error:  # a store's driver raises what it likes
         print(f"platebeam runs: {str(error) or repr(error)}", file=sys.stderr)
         return 2
