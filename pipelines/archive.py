@@ -248,6 +248,36 @@ def add_archive_arguments(parser: argparse.ArgumentParser) -> None:
     add_storage_options(parser)
 
 
+def parse_arguments(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """The options of a command, without repeating words that it does not know.
+
+    They may be the rest of a plate that was given with spaces and without quotes.
+    """
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = [word.partition("=")[0] for word in unknown if word.startswith("--")]
+        parser.error(
+            f"there is no option {options[0]}"
+            if options
+            else "too many arguments: a text with spaces needs quotes"
+        )
+    return arguments
+
+
+def path_beside(archive: Archive, uri: str) -> str:
+    """The canonical URI of what a command is to write, which no archive may hold.
+
+    Raises:
+        ArchiveError: it is in the archive's folder.
+    """
+    path = output_folder(uri)
+    if f"{path}/".startswith(f"{archive.output}/"):
+        raise ArchiveError(f"--output {uri} is in {archive.output}: name a folder outside it")
+    return path
+
+
 def archive_of(arguments: argparse.Namespace) -> Archive:
     """The archive that a command's options name.
 

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipelines.archive import Archive, ArchiveError, add_archive_arguments, archive_of
+from pipelines.archive import (
+    Archive,
+    ArchiveError,
+    add_archive_arguments,
+    archive_of,
+    parse_arguments,
+    path_beside,
+)
 from pipelines.inputs import ImageRef, TruthFiles
 from pipelines.manifests import InputError
 from pipelines.metrics import (
@@ -35,7 +42,6 @@ from pipelines.summary import (
     print_rows,
 )
 from pipelines.tables import Row, Run, TableFile, confusion_rows, metric_rows, truth_rows
-from pipelines.uris import output_folder
 
 SEVERAL_RUNS = "several"
 """Stands as the `run_id` of figures over pictures that different runs have read."""
@@ -151,28 +157,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="keep truths.parquet, metrics.parquet and confusions.parquet there, with the columns "
         "of the job's tables",
     )
-    arguments = parser.parse_args(argv)
+    arguments = parse_arguments(parser, argv)
     try:
         archive = archive_of(arguments)
-        folder = _folder_beside(archive, arguments.kept)
+        folder = arguments.kept and path_beside(archive, arguments.kept)
         evaluation = evaluate(archive, TruthFiles(arguments.truth), folder)
-        print_evaluation(evaluation, arguments.by, arguments.format)
     except (ArchiveError, InputError) as error:
         print(f"platebeam evaluate: {error}", file=sys.stderr)
         return 2
     except (duckdb.Error, OSError) as error:
         print(f"platebeam evaluate: {error}", file=sys.stderr)
         return 1
+    print_evaluation(evaluation, arguments.by, arguments.format)
     return 0
-
-
-def _folder_beside(archive: Archive, given: str | None) -> str | None:
-    if given is None:
-        return None
-    folder = output_folder(given)
-    if f"{folder}/".startswith(f"{archive.output}/"):
-        raise ArchiveError(f"--output {given} is in {archive.output}: name a folder outside it")
-    return folder
 
 
 def print_evaluation(evaluation: Evaluation, labels: Sequence[str], style: str) -> None:

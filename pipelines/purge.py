@@ -21,7 +21,15 @@ from typing import Any
 import duckdb
 
 from lpr_core.score import normalise_text
-from pipelines.archive import Archive, ArchiveError, connect, duckdb_path, escape, open_archive
+from pipelines.archive import (
+    Archive,
+    ArchiveError,
+    connect,
+    duckdb_path,
+    escape,
+    open_archive,
+    parse_arguments,
+)
 from pipelines.pseudonyms import (
     PseudonymError,
     Pseudonyms,
@@ -542,10 +550,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: nothing of it is left; 1: some may be, which stderr tells; 2: bad options or folder,
         nothing was removed.
     """
-    parser = make_parser()
-    arguments, unknown = parser.parse_known_args(argv)
-    if unknown:  # which may be the rest of a plate
-        parser.error("too many arguments: a text with spaces needs quotes")
+    arguments = parse_arguments(make_parser(), argv)
     use_storage_options(arguments.storage_options)
     wanted = arguments.before or arguments.plate or arguments.uri
     reasons: list[str] = []

@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import IO, Any
 
@@ -35,17 +35,22 @@ from pipelines.archive import (
     add_archive_arguments,
     archive_of,
     connect,
+    parse_arguments,
+    path_beside,
 )
 from pipelines.pictures import ImageStatus
 from pipelines.plate_search import candidate_pattern, plate_distance
 from pipelines.pseudonyms import PseudonymError, is_public, pseudonyms_of, restricted_folder
-from pipelines.uris import canonical_uri, open_store
+from pipelines.uris import make_parent, open_store
 
 SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".md": "markdown"}
 
 BATCH_ROWS = 10_000
 TABLE_ROWS = 1_000
 """Of a table at most, unless --limit says more: it is aligned when all of it is known."""
+
+DISTANCE = 1.0
+"""Of --like unless told otherwise: one error of any kind, or two confusions."""
 
 WILDCARDS = "*?"
 ALL = "all"
@@ -223,8 +228,6 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, OSError) as error:  # the latter: while its batches are read
-        if isinstance(error, BrokenPipeError):
-            raise
         line = str(error).partition("\n")[0]
         kind, _, what = line.partition(" Error: ")
         is_harmless = kind in HARMLESS_ERRORS or re.match(DAMAGED_FILE, what)
@@ -347,7 +350,8 @@ def _opened(output: str | None) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     else:
-        fs, path = open_store(canonical_uri(output))
+        fs, path = open_store(output)
+        make_parent(fs, path)
         with fs.open(path, "wb") as file:
             yield file
 
@@ -359,10 +363,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 2: the question cannot be asked, or not be answered, and one line says why.
     """
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parse_arguments(parser, argv)
     ready = [name for name in READY if getattr(options, name) not in (None, [])]
     if options.sql is not None and ready:
         parser.error(f"--sql stands alone: --{ready[0].replace('_', '-')} can be a part of it")
+    if options.key is not None and options.plate is None and options.like is None:
+        parser.error("--key is for a --plate")
+    if options.distance is not None and options.like is None:
+        parser.error("--distance is for a --like")
+    if options.distance is None:
+        options.distance = DISTANCE
     if options.like is not None and options.distance >= len(options.like):
         parser.error("--distance: so far from that of --like is any plate; ask for less")
     if options.since and options.until and options.since >= options.until:
@@ -374,6 +384,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     limit = options.limit or (TABLE_ROWS if form in ("table", "markdown") else sys.maxsize)
     try:
         archive = archive_of(options)
+        write_to = options.write_to and path_beside(archive, options.write_to)
         database = connect(archive)
         if options.sql is not None:
             question = users_question(database, options.sql)
@@ -385,19 +396,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         schema = next(batches).schema  # what is wrong with the question shows before a file is made
         notes: list[str] = []
         note = f"these are the first {limit} rows; --limit or another --format gives more"
-        with _opened(options.write_to) as file:
+        with _opened(write_to) as file:
             rows = first_rows(batches, limit, lambda: notes.append(note))
             WRITERS[form](schema, rows, file)
         if options.limit is None:  # printed here, for it is to stand below the table
             for note in notes:
                 print(f"platebeam query: {note}", file=sys.stderr)
-    except BrokenPipeError:  # who reads the answer has had enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # which `cli.run_and_leave` knows
+        raise
     except (QuestionError, ArchiveError, DataFileError, PseudonymError) as error:
         print(f"platebeam query: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"platebeam query: cannot write {options.write_to}: {error}", file=sys.stderr)
+    except (pa.ArrowException, OverflowError):  # whose messages may quote a value
+        print(f"platebeam query: --format {form} cannot hold that answer", file=sys.stderr)
+        return 2
+    except Exception as error:  # a store's driver raises what it likes
+        told = str(error) or repr(error)
+        print(f"platebeam query: cannot write {options.write_to}: {told}", file=sys.stderr)
         return 2
     return 0
 
@@ -432,10 +447,10 @@ def _parser() -> argparse.ArgumentParser:
     ready.add_argument(
         "--distance",
         type=_distance,
-        default=1.0,
         metavar="N",
         help="of --like: so many characters replaced, missing or too many; two that the reader "
-        "confuses, as O and 0, count as half a one (default: %(default)g)",
+        "confuses, as O and 0, count as half a one "
+        f"(default: {DISTANCE:g})",
     )
     ready.add_argument("--min-confidence", type=_share, metavar="SHARE", help="of a plate, 0 to 1")
     ready.add_argument(
@@ -520,19 +535,26 @@ def _slice(text: str) -> tuple[str, str] | None:
 def _since(text: str) -> datetime:
     """The time as `captured_at` tells it: without a zone, UTC where one is given."""
     try:
-        time = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
+        return at.astimezone(timezone.utc).replace(tzinfo=None) if at.tzinfo else at
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time such as 2025-01-31 or 2025-01-31T16:00"
         ) from None
-    return time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+    except OverflowError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} in UTC is no time of the years 1 to 9999"
+        ) from None
 
 
 def _until(text: str) -> datetime:
     """The time that all is before: of a day, the next midnight."""
-    time = _since(text)
     try:
-        return time + timedelta(days=1) if len(text) == len("2025-01-31") else time
+        day = date.fromisoformat(text)
+    except ValueError:
+        return _since(text)
+    try:
+        return datetime.combine(day + timedelta(days=1), time.min)
     except OverflowError:
         raise argparse.ArgumentTypeError(f"{text!r} is too late") from None
 

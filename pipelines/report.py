@@ -19,14 +19,22 @@ import duckdb
 import jinja2
 
 from lpr_core.score import ConfidenceBin, calibration_error, wilson_interval
-from pipelines.archive import RUN_COUNTS, Archive, add_archive_arguments, archive_of, connect
+from pipelines.archive import (
+    RUN_COUNTS,
+    Archive,
+    add_archive_arguments,
+    archive_of,
+    connect,
+    parse_arguments,
+    path_beside,
+)
 from pipelines.charts import draw_confidences, draw_confusions, draw_reliability, draw_times
 from pipelines.cli import code_version
 from pipelines.failures import TIMED_STAGES
 from pipelines.gallery import OUTCOMES, Row, choose, judge, look_up, query
 from pipelines.metrics import ALL, CALIBRATION_BINS, Figure
 from pipelines.summary import not_negative
-from pipelines.uris import canonical_uri, make_parent, open_store
+from pipelines.uris import make_parent, open_store
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
@@ -245,14 +253,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--no-pictures", action="store_true", help="show what was read without picture and crop"
     )
-    arguments = parser.parse_args(argv)
+    arguments = parse_arguments(parser, argv)
     try:
         archive = archive_of(arguments)
+        to = path_beside(archive, arguments.page)
         with connect(archive) as database:
             page = summarise(archive, database)
             page["shares"] = choose(database, arguments.gallery)
             page["pictures"] = look_up(archive, database, not arguments.no_pictures)
-        write(render(page), canonical_uri(arguments.page))
+        write(render(page), to)
     except Exception as error:  # a store's driver raises what it likes
         print(f"platebeam report: {str(error) or repr(error)}", file=sys.stderr)
         return 2

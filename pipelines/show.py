@@ -21,7 +21,15 @@ from lpr_core.decode import DecodeError, decode
 from lpr_core.geometry import Box, Image, Point, transform_points
 from lpr_core.plate_reader import READERS
 from lpr_core.rectify import DegenerateQuadError, PlateCrop, rectify
-from pipelines.archive import Archive, ArchiveError, add_archive_arguments, archive_of, connect
+from pipelines.archive import (
+    Archive,
+    ArchiveError,
+    add_archive_arguments,
+    archive_of,
+    connect,
+    parse_arguments,
+    path_beside,
+)
 from pipelines.evidence_sheet import FORMATS, Crop, Evidence, draw_sheets
 from pipelines.provenance import (
     SourceState,
@@ -182,12 +190,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         help="where models lie that are not where the run record says; may be repeated",
     )
-    arguments = parser.parse_args(argv)
+    arguments = parse_arguments(parser, argv)
     try:
         archive = archive_of(arguments)
         refuse_pseudonyms(archive)
+        to = path_beside(archive, arguments.sheet)
         evidence = find_evidence(archive, arguments.name, arguments.bundle)
-        fs, path = open_store(canonical_uri(arguments.sheet))
+        fs, path = open_store(to)
         make_parent(fs, path)
         fs.pipe_file(path, draw_sheets(evidence, _suffix(path)))
     except Exception as error:  # a store's driver raises what it likes

@@ -26,7 +26,14 @@ from tqdm import tqdm
 
 from lpr_core.bundle import BundleError, MissingBundleError
 from lpr_core.plate_reader import ReaderConfig
-from pipelines.archive import Archive, DataFileError, add_archive_arguments, archive_of, connect
+from pipelines.archive import (
+    Archive,
+    DataFileError,
+    add_archive_arguments,
+    archive_of,
+    connect,
+    parse_arguments,
+)
 from pipelines.cli import code_version
 from pipelines.commit import library_versions
 from pipelines.pictures import ImageStatus, LoadedPicture, PictureResult
@@ -493,7 +500,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="where models lie that are not where the run record says; may be repeated",
     )
     parser.add_argument("--format", choices=["table", "json"], default="table")
-    arguments = parser.parse_args(argv)
+    arguments = parse_arguments(parser, argv)
     seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
     try:
         archive = archive_of(arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import duckdb
 import fsspec
 import pytest
 
+from pipelines import evaluate, purge, query, report, show, verify
 from pipelines.archive import VIEWS, ArchiveError, DataFileError, connect, open_archive
 
 from .conftest import SAMPLES
@@ -176,3 +178,37 @@ def test_a_record_of_another_shape_is_refused(copy: Path, changed: dict[str, Any
     file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
     with pytest.raises(ArchiveError, match=rf"samples\.json.*{next(iter(changed))}"):
         open_archive(str(copy))
+
+
+COMMANDS: dict[Callable[[list[str]], int], list[str]] = {
+    evaluate.main: ["--truth", "truth.csv"],
+    query.main: ["--plate", "AB"],
+    report.main: [],
+    show.main: ["AB"],
+}
+"""Commands that write where `--output` says, and what else they need."""
+
+
+@pytest.mark.parametrize("main", [*COMMANDS, verify.main, purge.main])
+def test_no_command_repeats_what_may_be_the_rest_of_a_plate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], main: Callable[[list[str]], int]
+) -> None:
+    options = [*COMMANDS[main], "--output", "x.pdf"] if main in COMMANDS else []
+    options += ["--plate", "AB"] if main is purge.main else []
+    for rest, told in ((["12", "CD"], "a text with spaces needs quotes"), (["--at=CD"], "--at")):
+        with pytest.raises(SystemExit, match="2"):
+            main([str(tmp_path), *options, *rest])
+        printed = capsys.readouterr().err
+        assert printed.endswith(f"{told}\n")
+        assert "CD" not in printed
+
+
+@pytest.mark.parametrize("main", COMMANDS)
+def test_nothing_is_written_among_the_tables(
+    samples_output: str, capsys: pytest.CaptureFixture[str], main: Callable[[list[str]], int]
+) -> None:
+    inside = f"{samples_output}/plates/x.pdf"
+    assert main([samples_output, *COMMANDS[main], "--output", inside]) == 2
+    told = f"--output {inside} is in {samples_output}: name a folder outside it\n"
+    assert capsys.readouterr().err.endswith(told)
+    assert not Path(inside).exists()

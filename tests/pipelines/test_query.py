@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import query
+from pipelines.cli import READER_GONE
 from pipelines.commit import RunPlan, make_record, utc_now
 from pipelines.plate_search import plate_distance
 from pipelines.pseudonyms import Pseudonyms
@@ -143,6 +144,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--min-confidence", "0.9"], "ab"),
         (["--since", "2025-01-31"], "bbc"),
         (["--until", "2025-01-31"], "abb"),
+        (["--until", "20250131"], "abb"),
         (["--until", "2025-01-31T23:59"], "a"),
         (["--since", "2025-01-31T23:59", "--until", "2025-02-01T00:00"], "bb"),
         (["--since", "2025-02-01T02:00+02:00"], "c"),  # midnight UTC
@@ -382,6 +384,11 @@ def test_a_pattern_with_wildcards_is_no_sql_either(ask: Ask) -> None:
         (["--like", "AB1", "--distance", "nan"], "argument --distance: 'nan' is no number from 0"),
         (["--min-confidence", "95"], "argument --min-confidence: '95' is no number from 0 to 1"),
         (["--since", "yesterday"], "argument --since: 'yesterday' is no time such as 2025-01-31"),
+        (["--since", "0001-01-01T00:00+23:00"], "in UTC is no time of the years 1 to 9999"),
+        (["--distance", "1", "--plate", "AB1"], "--distance is for a --like"),
+        (["--key", "plates.key"], "--key is for a --plate"),
+        (["--output", "foo://x.csv"], "cannot write foo://x.csv: Protocol not known"),
+        (["--form", "csv", "--fast=AB1"], "there is no option --fast"),
         (["--until", "9999-12-31"], "argument --until: '9999-12-31' is too late"),
         (["--since", "2025-02-01", "--until", "2025-01-01"], "--until is before --since"),
         (["--slice", "gate"], "argument --slice: 'gate' is no LABEL=VALUE"),
@@ -389,13 +396,39 @@ def test_a_pattern_with_wildcards_is_no_sql_either(ask: Ask) -> None:
         (["--limit", "0"], "argument --limit: '0' is no number from 1 on"),
         (["--sql", "FROM runs", "--min-confidence", "0"], "--sql stands alone: --min-confidence"),
         (["--run", "last"], "has no run last"),
-        (["--output", "/proc/none/x.csv"], "cannot write /proc/none/x.csv"),
+        (["--output", "/dev/null/x.csv"], "cannot write /dev/null/x.csv"),
     ],
 )
 def test_bad_options_are_told_in_a_line(
     hand: str, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
 ) -> None:
     assert line in refused(capsys, hand, *arguments)
+
+
+def test_the_rest_of_a_plate_is_not_told(hand: str, capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(capsys, hand, "--plate", "AB", "123", "CD")
+    assert told == "too many arguments: a text with spaces needs quotes"
+
+
+def test_answers_are_written_beside_the_tables(
+    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside = f"{hand}/plates/found.parquet"
+    told = refused(capsys, hand, "--plate", "XY987", "--output", inside)
+    assert told == f"--output {inside} is in {hand}: name a folder outside it"
+    assert not Path(inside).exists()
+    deep = tmp_path / "new" / "folder" / "found.csv"
+    assert query.main([hand, "--plate", "XY987", "--output", str(deep)]) == 0
+    assert "b.jpg-1" in deep.read_text()
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_what_a_form_cannot_hold_is_told_without_it(
+    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    to = ["--format", form, "--output", str(tmp_path / "answer")]
+    told = refused(capsys, hand, *to, "--sql", "SELECT INTERVAL 1 MONTH AS x")
+    assert told == f"--format {form} cannot hold that answer"
 
 
 def test_parquet_is_not_for_a_terminal(
@@ -475,8 +508,8 @@ def test_long_answers_end_where_they_are_told_to(
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_a_reader_that_has_had_enough_is_no_error(hand: str) -> None:
-    command = [sys.executable, "-m", "pipelines.query", hand, "--format=csv", "--sql"]
+def test_a_reader_that_has_had_enough_gets_no_error(hand: str) -> None:
+    command = [sys.executable, "-m", "pipelines.cli", "query", hand, "--format=csv", "--sql"]
     asking = subprocess.Popen(
         [*command, "FROM range(9000000)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -484,7 +517,7 @@ def test_a_reader_that_has_had_enough_is_no_error(hand: str) -> None:
     asking.stdout.readline()
     asking.stdout.close()
     assert asking.stderr.read() == b""
-    assert asking.wait() == 0
+    assert asking.wait() == READER_GONE
 
 
 def test_asking_needs_no_beam(hand: str) -> None:
