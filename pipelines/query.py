@@ -218,7 +218,8 @@ def answer(database: duckdb.DuckDBPyConnection, question: Question) -> Iterator[
     with _errors_told():
         relation = database.sql(question.sql, params=question.parameters)
         reader = relation.to_arrow_reader(BATCH_ROWS)
-        yield pa.RecordBatch.from_pylist([], reader.schema)
+        columns = [pa.nulls(0, one.type) for one in reader.schema]
+        yield pa.RecordBatch.from_arrays(columns, schema=reader.schema)
         yield from reader
 
 
@@ -407,7 +408,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (QuestionError, ArchiveError, DataFileError, PseudonymError) as error:
         print(f"platebeam query: {error}", file=sys.stderr)
         return 2
-    except (pa.ArrowException, OverflowError):  # whose messages may quote a value
+    except (pa.ArrowException, OverflowError, TypeError):  # whose messages may quote a value
         print(f"platebeam query: --format {form} cannot hold that answer", file=sys.stderr)
         return 2
     except Exception as error:  # a store's driver raises what it likes

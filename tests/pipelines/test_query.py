@@ -245,6 +245,15 @@ def test_sql_is_answered(ask: Ask) -> None:
     ]
 
 
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+def test_every_form_tells_the_text_of_an_enum(
+    hand: str, capfdbinary: pytest.CaptureFixture[bytes], form: str
+) -> None:
+    sql = "SELECT 'blurred'::ENUM('sharp', 'blurred') AS x"
+    assert query.main([hand, "--format", form, "--sql", sql]) == 0
+    assert b"blurred" in capfdbinary.readouterr().out
+
+
 def test_without_a_question_the_views_are_told(ask: Ask) -> None:
     views = {row["view"]: row["columns"] for row in ask()}
     assert list(views) == list(query.VIEWS)
