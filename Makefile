@@ -7,7 +7,7 @@ MODELS ?= models
 BUNDLE ?= lpr_core/bundles/default
 MACHINE ?= unknown
 
-.PHONY: demo test servers lint docs reference notebook samples screenshots pins bundle \
+.PHONY: demo test test-long servers lint docs reference notebook samples screenshots pins bundle \
     characters reader detector clean
 
 demo: .venv/runtime
@@ -16,6 +16,9 @@ demo: .venv/runtime
 
 test: .venv/development servers
 	$(BIN)/python -m pytest -n auto
+
+test-long: .venv/development servers
+	$(BIN)/python -m pytest -n auto -m long
 
 lint: .venv/development
 	$(BIN)/ruff check

@@ -14,6 +14,8 @@ from model_training.evaluate import evaluate_characters
 
 pytest.importorskip("keras_tuner", reason="the notebook needs the extra `train`")
 
+pytestmark = pytest.mark.long
+
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "train_characters.ipynb"
 
 SMALL = """

@@ -12,6 +12,8 @@ from tests.model_training.test_characters import write_set
 pytest.importorskip("tensorflow", reason="training needs the extra `train`")
 from model_training import train, train_characters, training_folder
 
+pytestmark = pytest.mark.long
+
 SMALL = ("--architecture", "two_conv", "--filters", "4", "4", "--dense", "8", "8")
 
 

@@ -25,7 +25,10 @@ from model_training.train_detector import (
 )
 from model_training.training_folder import TrainingError
 
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:Even though the `tf.config"),
+]
 
 SMALL = ("--fonts", "dies", "--rendered", "10", "--cars", "10", "--decoys", "10")
 SHORT = ("--pictures", "4", "--batch-size", "2", "--validation", "2")

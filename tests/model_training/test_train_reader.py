@@ -24,6 +24,8 @@ from model_training.train_reader import (
 )
 from tests.model_training.conftest import EASY_CROPS, shrink_reader
 
+pytestmark = pytest.mark.long
+
 SHORT = ("--epoch-size", "32", "--batch-size", "16", "--warm-up", "1", "--easy-epochs", "0")
 
 

@@ -10,6 +10,8 @@ pytest.importorskip("keras_tuner", reason="tuning needs the extra `train`")
 from lpr_core.bundle import Bundle
 from model_training import tune
 
+pytestmark = pytest.mark.long
+
 
 def table(folder):
     with (folder / "trials.csv").open() as file:

@@ -24,6 +24,8 @@ from pipelines.uris import use_storage_options
 
 from .conftest import Bucket, Tables
 
+pytestmark = pytest.mark.long
+
 Read = Callable[..., Tables]
 SAMPLES = Path(__file__).parents[2] / "samples"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,19 +18,26 @@ Read = Callable[..., Tables]
 HOUR = 3600
 
 
-@pytest.fixture
-def output(street: Path, tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def two_runs(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one whole run, and the files of one that failed at its last step."""
-    folder = tmp_path / "tables"
+    folder = tmp_path_factory.mktemp("runs") / "tables"
     assert read_plates.main([str(street), "--output", str(folder), "--run-id", "whole"]) == 0
 
     def fail(*_: object) -> None:
         raise RuntimeError("no accounts today")
 
-    monkeypatch.setattr("pipelines.commit.check_accounts", fail)
-    arguments = [str(street), "--output", str(folder), "--run-id", "died-1", "--workers", "1"]
-    assert read_plates.main(arguments) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.commit.check_accounts", fail)
+        arguments = [str(street), "--output", str(folder), "--run-id", "died-1", "--workers", "1"]
+        assert read_plates.main(arguments) == 1
     return folder
+
+
+@pytest.fixture
+def output(two_runs: Path, tmp_path: Path) -> Path:
+    """The folder of `two_runs`, free to be changed."""
+    return Path(shutil.copytree(two_runs, tmp_path / "tables"))
 
 
 def files(output: Path) -> set[str]:
