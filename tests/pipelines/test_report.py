@@ -264,7 +264,9 @@ def test_failures_of_each_reason_are_in_the_sample(tmp_path: Path) -> None:
     gone = {"stage": "load", "reason": "not_found", "message": "gone"}
     rows = [image_row(f"/{place}.jpg", "failed", **gone) for place in range(50)]
     rows.append(image_row("/cut.jpg", "failed", stage="decode", reason="truncated", message="cut"))
-    shown = pictures_of(write_page(write_run(tmp_path, images=rows), tmp_path, "--gallery", "3"))
+    shown = pictures_of(
+        write_page(write_run(tmp_path / "out", images=rows), tmp_path, "--gallery", "3")
+    )
     assert len(shown) == 3
     assert "cut.jpg" in shown
 
@@ -338,7 +340,9 @@ def test_sources_that_are_no_longer_what_was_read_are_not_shown(
 
 def test_a_store_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
     row = image_row("no-such-store://a.jpg", "no_plate", format="JPEG", bytes=9)
-    (picture,) = pictures_of(write_page(write_run(tmp_path, images=[row]), tmp_path)).values()
+    (picture,) = pictures_of(
+        write_page(write_run(tmp_path / "out", images=[row]), tmp_path)
+    ).values()
     assert (picture["source"], picture["picture"]) == ("It cannot be fetched.", None)
 
 
