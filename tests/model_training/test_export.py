@@ -20,6 +20,8 @@ from model_training.train_reader import read_validation
 from model_training.trained_models import ExportError, load_trained
 from tests.model_training.test_characters import write_set
 
+pytestmark = pytest.mark.long
+
 NAMES = {"keras": "network.keras", "h5": "network.h5", "saved_model": "network"}
 
 
