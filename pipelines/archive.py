@@ -68,7 +68,6 @@ CHARACTERS = """
     FROM plates
 """
 
-
 VIEWS = (*SCHEMAS, "characters", "runs")
 
 
@@ -219,6 +218,11 @@ def duckdb_path(uri: str) -> str:
     return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
+def escape(path: str) -> str:
+    """A path without signs that DuckDB would take for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
 def runs_table(archive: Archive) -> pa.Table:
     """The records as a table of RUNS' columns."""
     rows = [
@@ -290,8 +294,3 @@ def archive_of(arguments: argparse.Namespace) -> Archive:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(timezone.utc)
-
-
-def escape(path: str) -> str:
-    """A path without signs that DuckDB would take for a pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", path)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import duckdb
 from PIL import Image as PillowImage
@@ -27,10 +27,8 @@ from pipelines.metrics import FunnelStage
 from pipelines.provenance import SourceState, fetch_again
 from pipelines.pseudonyms import is_public
 from pipelines.stages import Limits
-from pipelines.tables import quad_of
+from pipelines.tables import Row, quad_of
 from pipelines.uris import name_of
-
-Row: TypeAlias = dict[str, Any]
 
 OUTCOMES = {
     "wrong": "Wrong",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -69,6 +70,17 @@ def fetch_again(uri: str, sha256: str, limits: Limits | None = None) -> bytes | 
     if state is SourceState.SAME and isinstance(picture, LoadedPicture):
         return picture.data
     return state
+
+
+def add_bundle_folders(parser: argparse.ArgumentParser) -> None:
+    """Give a command `--bundle`, a list of folders for `find_bundle`."""
+    parser.add_argument(
+        "--bundle",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where models lie that are not where the run record says; may be repeated",
+    )
 
 
 def find_bundle(record: Mapping[str, Any], folders: Sequence[str] = ()) -> str | None:

@@ -31,9 +31,10 @@ from pipelines.archive import (
 from pipelines.charts import draw_confidences, draw_confusions, draw_reliability, draw_times
 from pipelines.cli import code_version
 from pipelines.failures import TIMED_STAGES
-from pipelines.gallery import OUTCOMES, Row, choose, judge, look_up, query
+from pipelines.gallery import OUTCOMES, choose, judge, look_up, query
 from pipelines.metrics import ALL, CALIBRATION_BINS, Figure
 from pipelines.summary import not_negative
+from pipelines.tables import Row
 from pipelines.uris import make_parent, open_store
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")

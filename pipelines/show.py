@@ -33,6 +33,7 @@ from pipelines.archive import (
 from pipelines.evidence_sheet import FORMATS, Crop, Evidence, draw_sheets
 from pipelines.provenance import (
     SourceState,
+    add_bundle_folders,
     config_of,
     fetch_again,
     find_bundle,
@@ -183,13 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help=f"the sheet: {', '.join(FORMATS)} by its extension",
     )
-    parser.add_argument(
-        "--bundle",
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="where models lie that are not where the run record says; may be repeated",
-    )
+    add_bundle_folders(parser)
     arguments = parse_arguments(parser, argv)
     try:
         archive = archive_of(arguments)

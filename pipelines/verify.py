@@ -40,6 +40,7 @@ from pipelines.pictures import ImageStatus, LoadedPicture, PictureResult
 from pipelines.progress import worker_chatter_kept
 from pipelines.provenance import (
     SourceState,
+    add_bundle_folders,
     config_of,
     find_bundle,
     limits_of,
@@ -492,13 +493,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="how much probabilities and scores may differ (default: %(default)s); corners and "
         f"boxes may by {PIXELS} pixels, all else by nothing",
     )
-    parser.add_argument(
-        "--bundle",
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="where models lie that are not where the run record says; may be repeated",
-    )
+    add_bundle_folders(parser)
     parser.add_argument("--format", choices=["table", "json"], default="table")
     arguments = parse_arguments(parser, argv)
     seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
