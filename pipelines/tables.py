@@ -155,7 +155,10 @@ def plate_read(row: Row) -> PlateRead:
 def truth_rows(run: Run, result: PictureResult, read_ids: Sequence[str] | None = None) -> list[Row]:
     """A row for each plate known to be in the picture; `read_ids` names the reads if tables that
     hold them do."""
-    read_ids = read_ids or [read_id(run, result, index) for index in range(len(result.plates))]
+
+    def name(index: int) -> str:
+        return read_ids[index] if read_ids else read_id(run, result, index)
+
     return [
         {
             "run_id": run.run_id,
@@ -163,7 +166,7 @@ def truth_rows(run: Run, result: PictureResult, read_ids: Sequence[str] | None =
             "index": index,
             "text": outcome.truth.text,
             "box": _box(outcome.truth.box),
-            "read_id": None if outcome.read is None else read_ids[outcome.read],
+            "read_id": None if outcome.read is None else name(outcome.read),
             "iou": outcome.iou,
             "furthest_stage": outcome.stage.value,
             "edit_distance": outcome.edits,
@@ -245,8 +248,8 @@ class _HashedFile(io.RawIOBase):
 def new_path(table: str, run: Run) -> str:
     """A path for a file of a table, relative to the output folder.
 
-    Its name holds the run and a number drawn for this attempt: an attempt that an
-    engine repeats writes another file, and only files that the run record names count.
+    Its name holds the run and a number drawn for this attempt: an attempt that an engine repeats
+    writes another file, and only files that the run record names count.
     """
     return f"{table}/{table}-{run.run_id}-{uuid.uuid4().hex[:12]}.parquet"
 
