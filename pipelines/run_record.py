@@ -22,6 +22,9 @@ from pipelines.uris import is_object_store, make_parent, open_store
 FORMAT = "platebeam-run"
 FORMAT_VERSION = 2
 
+FIELDS_OF_ALL = ("run_id", "state", "started_at", "finished_at", "counts", "files")
+"""What no record does without; `pipelines.commit` tells the others."""
+
 
 class RecordError(ValueError):
     """A file among the run records that is none."""
@@ -62,7 +65,7 @@ def read_records(output: str) -> list[dict[str, Any]]:
     """The records of all committed runs; none where there is no such folder.
 
     Raises:
-        RecordError: a file among the records is none.
+        RecordError: a file among the records is none, or not whole.
     """
     return list(each_record(output))
 
@@ -80,6 +83,9 @@ def each_record(output: str) -> Iterator[dict[str, Any]]:
             known = False
         if not known:
             raise RecordError(f"{path} is no record of a {FORMAT} of version {FORMAT_VERSION}")
+        lacking = next((field for field in FIELDS_OF_ALL if field not in record), None)
+        if lacking:
+            raise RecordError(f"{path} is not whole: it lacks {lacking}")
         yield record
 
 

@@ -67,7 +67,8 @@ def canonical_uri(uri: str) -> str:
 def output_folder(uri: str) -> str:
     """The canonical URI of an output folder: the same with and without a slash at its end."""
     head, rest = split_chain(canonical_uri(uri))
-    return (head.rstrip("/") or "/") + rest
+    scheme, mark, path = head.rpartition("://")
+    return (scheme + mark + path.rstrip("/") or "/") + rest
 
 
 def open_store(uri: str, **options: Any) -> tuple[Any, str]:

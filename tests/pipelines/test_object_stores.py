@@ -165,6 +165,21 @@ def test_an_output_bucket_that_is_not_there_is_told_and_not_made(
     assert not bucket.fs.exists(absent)
 
 
+def test_an_output_without_a_bucket_is_told_and_no_folder_is_made(
+    bucket: Bucket,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scheme = bucket.uri.partition("://")[0]
+    assert read_plates.main([str(pictures), "--output", f"{scheme}://", "--workers=1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"platebeam read: cannot write to {scheme}://: ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_runs_lists_and_cleans_a_bucket(
     bucket: Bucket, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -94,6 +95,17 @@ def test_with_a_damaged_record_nothing_is_removed(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("platebeam runs: ") and "whole.json" in line
     assert files(output) == before
+
+
+def test_a_record_that_lacks_a_field_is_told(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = output / "runs" / "whole.json"
+    record = json.loads(path.read_text())
+    del record["counts"]
+    path.write_text(json.dumps(record))
+    assert runs.main([str(output)]) == 2
+    assert capsys.readouterr().err == f"platebeam runs: {path} is not whole: it lacks counts\n"
 
 
 def test_what_a_first_run_left_is_listed(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
