@@ -6,10 +6,12 @@ import os
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
@@ -179,31 +181,43 @@ def look_into(listing: Listing) -> Found:
     fs, path = open_store(listing.uri, skip_instance_cache=is_new)
     if listing.kind is Kind.FOLDER:
         try:
-            listed = fs.ls(path, detail=True)
+            return _sort_out(listing, fs, _entries(fs, path))
         except Exception as error:  # a store's driver raises what it likes
             message = f"{listing.uri}: the folder cannot be listed: {_reason(error)}"
             problem = Failure(Stage.INPUT, Reason.NOT_LISTED, message)
             return Found([_writable(ImageRef(listing.uri, problem=problem))])
+    # What may not be listed must stop the job: its pictures would vanish. As an option of `glob`,
+    # fsspec would forget it below the first folder.
+    fs.walk = partial(fs.walk, on_error="raise")
+    try:
+        matches = fs.glob(path, detail=True)
+    except Exception as error:
+        raise InputError(f"{listing.uri}: {_reason(error)}") from error
+    if not matches:
+        raise InputError(f"{listing.uri}: nothing matches")
+    return _sort_out(listing, fs, matches.values())
+
+
+def _entries(fs: Any, path: str) -> Iterator[Mapping[str, Any]]:
+    """What fsspec tells of each entry of a folder."""
+    if isinstance(fs, LocalFileSystem):
+        # One by one: as a list they take a kilobyte each.
+        with os.scandir(path) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    yield fs.info(entry)
+        return
+    for info in fs.ls(path, detail=True):
         # Object stores have entries of no bytes that stand for the folder itself.
-        entries = [entry for entry in listed if _same(entry["name"]) != _same(path)]
-    else:
-        # What may not be listed must stop the job: its pictures would vanish. As an option of
-        # `glob`, fsspec would forget it below the first folder.
-        fs.walk = partial(fs.walk, on_error="raise")
-        try:
-            entries = list(fs.glob(path, detail=True).values())
-        except Exception as error:
-            raise InputError(f"{listing.uri}: {_reason(error)}") from error
-        if not entries:
-            raise InputError(f"{listing.uri}: nothing matches")
-    return _sort_out(listing, fs, entries)
+        if _same(info["name"]) != _same(path):
+            yield info
 
 
-def _sort_out(listing: Listing, fs: Any, entries: Sequence[Mapping[str, Any]]) -> Found:
-    """Pictures, folders and the rest; of a glob's matches all files are pictures."""
+def _sort_out(listing: Listing, fs: Any, entries: Iterable[Mapping[str, Any]]) -> Found:
+    """Pictures, folders and the rest, in order; of a glob's matches all files are pictures."""
     is_glob = listing.kind is Kind.GLOB
     refs, folders, ignored = [], [], 0
-    for info in sorted(entries, key=lambda info: str(info["name"])):
+    for info in entries:
         name = info["name"]
         is_folder = info["type"] == "directory" and not info.get("islink")
         full = name if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(name)
@@ -217,6 +231,8 @@ def _sort_out(listing: Listing, fs: Any, entries: Sequence[Mapping[str, Any]]) -
             ignored += 1
         if is_folder and not is_glob:
             folders.append(replace(listing, uri=uri))
+    refs.sort(key=attrgetter("uri"))
+    folders.sort(key=attrgetter("uri"))
     return Found(refs, folders, ignored)
 
 
