@@ -158,8 +158,9 @@ def skeletons(shape: DieShape) -> dict[str, Skeleton]:
         return [(inset + x * (1 - 2 * inset), y) for x, y in path]
 
     ry = shape.round_y
-    # However square the die, O is rounder than D.
-    round_corner = _arc(1 - max(rx, 0.34), max(ry, 0.16), max(rx, 0.34), max(ry, 0.16), -90, 0)
+    # On most dies O, 0 and Q are rounder than D; on others, as Brazil's, their right side is D's.
+    o_rx, o_ry = (max(rx, 0.34), max(ry, 0.16)) if pick["O"] < 0.6 else (rx, ry)
+    round_corner = _arc(1 - o_rx, o_ry, o_rx, o_ry, -90, 0)
     half_o = [(0.5, 0.0), *round_corner, *[(x, 1 - y) for x, y in round_corner[::-1]], (0.5, 1.0)]
     o_ring = [*half_o, *_mirror(half_o)[::-1]]
     stem: Path2D = [(0, 0), (0, 1)]

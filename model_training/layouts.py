@@ -207,7 +207,8 @@ EUROPE: tuple[Layout, ...] = (
     replace(
         _eu(
             "de", "D", "Fahrzeug-Zulassungsverordnung 2011, Anlage 4", "L*LL DDDD", "LL*LL DDD",
-            "LLL*L DDD", "L*L DDDD", "LL*L DDDD", "LLL*LL DDD", "L*LL DDD",
+            "LLL*L DDD", "L*L DDDD", "LL*L DDDD", "LLL*LL DDD", "L*LL DDD", "LL*L DDD",
+            "LL*LL DD", "L*L DDD",
         ),
         gap=(0.1, 0.14), emblems=(SEALS, GREEN_SEALS, SEALS), emblem=0.6,
     ),
@@ -255,8 +256,9 @@ EUROPE: tuple[Layout, ...] = (
     ),
     replace(
         _eu(
-            "nl", "NL", "Regeling kentekens en kentekenplaten (sidecodes 4 to 9)", "LL-DDD-L",
-            "DD-LLL-D", "D-LLL-DD", "LL-LL-DD", "DD-LL-LL", "LL-DD-LL", letters="BDFGHJKLNPRSTVXZ",
+            "nl", "NL", "Regeling kentekens en kentekenplaten (sidecodes 4 to 14)", "LL-DDD-L",
+            "DD-LLL-D", "D-LLL-DD", "LL-LL-DD", "DD-LL-LL", "LL-DD-LL", "L-DDD-LL", "LLL-DD-L",
+            "L-DD-LLL", "D-LL-DDD", "DDD-LL-D", letters="BDFGHJKLNPRSTVXZ",
             colours=((YELLOW, BLACK),),
         ),
         hyphen=0.32,
@@ -283,7 +285,8 @@ EUROPE: tuple[Layout, ...] = (
     replace(
         _eu(
             "pl", "PL", "Rozporządzenie w sprawie rejestracji i oznaczania pojazdów (2002)",
-            "LL*DDDDD", "LLL*LDDD", "LLL*DDDD", "LL*DDDDL", "LL*DDDLL", letters=NO_Q,
+            "LL*DDDDD", "LLL*LDDD", "LLL*DDDD", "LL*DDDDL", "LL*DDDLL", "LL*DLDDD", "LL*DLLDD",
+            "LLL*DDLL", "LLL*DLDD", "LLL*DDLD", "LLL*LLDD", "LLL*DDDDD", "LLL*DDDL", letters=NO_Q,
         ),
         size=(520, 114), bands=(Band(("PL",)),),
         emblems=(Art("rows", ((150, 190, 190), (90, 140, 160))), Art("disc", ((180, 200, 190),))),
@@ -1137,7 +1140,9 @@ STATES: tuple[Layout, ...] = (
         stickers=TOP_CORNERS,
     ),
     _us(
-        "ny", "New York DMV: gold of 2010", ("LLL*DDDD",), (((240, 170, 40), (24, 30, 70)),),
+        "ny", "New York DMV: gold of 2010; taxis and lorries have series of their own",
+        ("LLL*DDDD", "LLL*DDDD", "LLL*DDDD", "LDDDDDDL", "DDDDD*LL"),
+        (((240, 170, 40), (24, 30, 70)),),
         (
             _name("NEW YORK", GOLD, "serif-bold"),
             _slogan((24, 30, 70), "EMPIRE STATE", face="serif-bold"),
@@ -1146,7 +1151,7 @@ STATES: tuple[Layout, ...] = (
         emblems=(Art("new-york", ((24, 30, 70),)),), emblem=0.5, border=0.9,
     ),
     _us(
-        "ny-blue", "New York DMV: Empire of 2001", ("LLL*DDDD", "LLL DDDD"),
+        "ny-blue", "New York DMV: Empire of 2001", ("LLL*DDDD", "LLL DDDD", "DDDDD*LL"),
         (((236, 238, 240), (24, 34, 80)),),
         (
             _name("NEW YORK", SNOW, "serif-bold"),
