@@ -62,21 +62,18 @@ class TextRead:
         alternatives: whole texts with their probabilities, most probable first; the first is that
             of the characters. Without characters there are none.
         legible: whether it is sure enough to be a plate's text at all.
+        seen: what the network saw, whatever plates usually bear.
     """
 
     characters: tuple[CharacterRead, ...]
     alternatives: tuple[tuple[str, float], ...]
     legible: bool
+    seen: str
 
     @property
     def text(self) -> str:
         """The most probable text."""
         return "".join(c.character for c in self.characters)
-
-    @property
-    def seen(self) -> str:
-        """What the network saw, each character by its shape alone."""
-        return "".join(c.seen for c in self.characters)
 
     @property
     def confidence(self) -> float:
@@ -182,7 +179,8 @@ class CharacterRecognizer:
             reads.append(CharacterRead(*alternatives[0], seen, character.box, alternatives))
         texts = _likely_texts([read.alternatives for read in reads], MAX_ALTERNATIVES)
         sure = sum(read.probability >= SURE for read in reads)
-        return TextRead(tuple(reads), tuple(texts), sure >= MIN_SURE_CHARACTERS)
+        seen = "".join(read.seen for read in reads)
+        return TextRead(tuple(reads), tuple(texts), sure >= MIN_SURE_CHARACTERS, seen)
 
 
 def _look_like_characters(posterior: Floats) -> npt.NDArray[np.bool_]:

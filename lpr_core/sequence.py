@@ -39,14 +39,16 @@ LONE_WIDTH = 0.1
 """Width of a character that stands alone on its line, in shares of the crop's."""
 
 SURE_VIEW = 0.9
-"""Where the first view's likeliest text has this probability, no other view is looked at."""
+"""Where the first view's likeliest text, once weighed, has this probability, no other view is
+looked at."""
 
 HOPELESS_VIEW = 0.05
 """Nor where the text of its likeliest path has less than this: what was found is no plate, or
 beyond reading, and a search for other texts would take long and find nothing."""
 
 FEW_VIEWS, SURE_FEW = 3, 0.7
-"""So many views are enough where the likeliest text has this probability in their mean."""
+"""So many views are enough where the likeliest text, once weighed, has this probability in their
+mean."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,20 @@ class SeenPlate:
     """What all views of a plate say.
 
     Attributes:
-        texts: the likeliest, as classes, with their probabilities, best first.
-        view: the one that shows the first of them clearest.
+        texts: the likeliest, as classes, with their probabilities given what plates bear, best
+            first.
+        seen: the likeliest by the network alone.
+        view: the one that shows the first of the texts clearest.
     """
 
     texts: Sequence[tuple[ctc.Text, float]]
+    seen: ctc.Text
     view: ViewedPlate
+
+
+def pattern_of(text: str) -> str:
+    """A text's sequence of letters (L) and digits (D)."""
+    return "".join("D" if c.isdigit() else "L" for c in text)
 
 
 def normalise_plate(pixels: Image) -> Floats:
@@ -133,7 +143,9 @@ class SequenceRecognizer:
     `temperature` (Guo et al. 2017), the text's probability by a piecewise linear map, `confidence`,
     two rows of probabilities: as computed, rising, and as they turned out. Plates whose text is not
     clear at first sight are looked at in several views (as many as the bundle's `views` says), and
-    each text's probability is its mean over them.
+    each text's probability is its mean over them. No country is named, but letters and digits
+    follow each other on plates in few ways: the bundle's `patterns` weigh texts, in the first view
+    and in the mean, by theirs.
 
     Raises:
         BundleError: the bundle holds no reader, or one that is described otherwise.
@@ -146,11 +158,18 @@ class SequenceRecognizer:
         try:
             self.margin = float(entry["margin"])
             self._alphabet = str(entry["alphabet"])
+            self._is_letter = np.array([c.isalpha() for c in self._alphabet])
             self._temperature = float(entry["calibration"].get("temperature", 1.0))
             self._confidence = entry["calibration"].get("confidence", ((0.0, 1.0), (0.0, 1.0)))
-        except (KeyError, TypeError, ValueError):
+            patterns = entry.get("patterns", {"weights": {}, "others": 1.0})
+            self._weights = {name: float(weight) for name, weight in patterns["weights"].items()}
+            self._other_weight = float(patterns["others"])
+            if min(self._other_weight, *self._weights.values(), 1.0) <= 0:
+                raise ValueError("a pattern's weight is not above 0")
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise BundleError(
-                "the bundle's reader lacks its margin, alphabet or calibration"
+                "the bundle's reader lacks its margin, alphabet or calibration, or its patterns' "
+                "weights are none"
             ) from None
         self._views = VIEWS[: int(entry.get("views", 1))]
 
@@ -168,15 +187,17 @@ class SequenceRecognizer:
         path = ctc.best_path(first.log_probabilities)
         (probability,) = ctc.text_probabilities(first.log_probabilities, [path])
         if probability < HOPELESS_VIEW:
-            return SeenPlate([(path, float(probability))], first)
+            return SeenPlate([(path, float(probability))], path, first)
         texts = ctc.beam_search(first.log_probabilities, MAX_ALTERNATIVES)
-        if texts[0][1] >= SURE_VIEW:
-            return SeenPlate(texts, first)
+        weighed = self._weighed(texts)
+        if weighed[0][1] >= SURE_VIEW:
+            return SeenPlate(weighed, texts[0][0], first)
         views = [first, *(self._look(crop, view) for view in self._views[1:FEW_VIEWS])]
-        few = _vote(views, texts)
+        few = self._vote(views, texts)
         if few.texts[0][1] >= SURE_FEW or len(views) == len(self._views):
             return few
-        return _vote(views + [self._look(crop, view) for view in self._views[FEW_VIEWS:]], texts)
+        views += [self._look(crop, view) for view in self._views[FEW_VIEWS:]]
+        return self._vote(views, texts)
 
     def recognize(self, plates: Sequence[SeenPlate]) -> list[TextRead]:
         """Read the plates of a picture."""
@@ -193,16 +214,52 @@ class SequenceRecognizer:
     def _read(self, plate: SeenPlate) -> TextRead:
         text = plate.texts[0][0]
         if not text:
-            return TextRead((), (), legible=False)
+            return TextRead((), (), legible=False, seen=self._spell(plate.seen))
         alternatives = self._calibrated(
-            [
-                ("".join(self._alphabet[c - 1] for c in other), probability)
-                for other, probability in plate.texts
-                if other
-            ]
+            [(self._spell(other), probability) for other, probability in plate.texts if other]
         )
         characters = self._characters(plate.view, text)
-        return TextRead(characters, alternatives, MIN_LENGTH <= len(text) <= MAX_LENGTH)
+        legible = MIN_LENGTH <= len(text) <= MAX_LENGTH
+        return TextRead(characters, alternatives, legible, self._spell(plate.seen))
+
+    def _spell(self, text: ctc.Text) -> str:
+        return "".join(self._alphabet[c - 1] for c in text)
+
+    def _weighed(self, texts: Sequence[tuple[ctc.Text, float]]) -> list[tuple[ctc.Text, float]]:
+        """The texts, each times its pattern's weight, together as likely as before.
+
+        That nothing is written there stays as likely as it was.
+        """
+        weighed = dict(texts)
+        weights = {text: self._weight(self._spell(text)) for text in weighed if text}
+        before = sum(weighed[text] for text in weights)
+        after = sum(weighed[text] * weight for text, weight in weights.items())
+        for text, weight in weights.items():
+            weighed[text] *= weight * before / after
+        return sorted(weighed.items(), key=lambda item: -item[1])
+
+    def _weight(self, text: str) -> float:
+        return self._weights.get(pattern_of(text), self._other_weight)
+
+    def _vote(
+        self, views: Sequence[ViewedPlate], texts: Sequence[tuple[ctc.Text, float]]
+    ) -> SeenPlate:
+        """The likeliest texts by their mean over the views.
+
+        In the running are the likeliest of the first view, `texts`, and of each other the text that
+        its likeliest path spells: to search there too finds nothing more and takes most of a view's
+        time.
+        """
+        paths = [ctc.best_path(view.log_probabilities) for view in views[1:]]
+        candidates = list(dict.fromkeys([*(text for text, _ in texts), *paths]))
+        by_view = np.array(
+            [ctc.text_probabilities(view.log_probabilities, candidates) for view in views]
+        )
+        mean = by_view.mean(axis=0)
+        best = np.argsort(-mean, kind="stable")[:MAX_ALTERNATIVES]
+        weighed = self._weighed([(candidates[i], float(mean[i])) for i in best])
+        clearest = views[int(by_view[:, candidates.index(weighed[0][0])].argmax())]
+        return SeenPlate(weighed, candidates[best[0]], clearest)
 
     def _calibrated(self, texts: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
         """The likeliest text's probability as the bundle maps it, the others sharing the rest."""
@@ -213,6 +270,11 @@ class SequenceRecognizer:
 
     def _characters(self, plate: ViewedPlate, text: ctc.Text) -> tuple[CharacterRead, ...]:
         likely = ctc.replacements(plate.log_probabilities, text)
+        spelt = self._spell(text)
+        for place, row in enumerate(likely):
+            # A character weighs what the text weighs with it: as a letter or as a digit.
+            for one, same_kind in (("A", self._is_letter), ("0", ~self._is_letter)):
+                row[1:][same_kind] *= self._weight(spelt[:place] + one + spelt[place + 1 :])
         likely /= likely.sum(axis=1, keepdims=True)
         spans = ctc.align(plate.log_probabilities, text)
         reads = []
@@ -245,23 +307,6 @@ def _seen_in(crop: PlateCrop, view: View) -> PlateCrop:
     )
     border = height / 2 - (height / 2 - crop.border) * view.zoom
     return PlateCrop(np.asarray(pixels, np.uint8), crop.to_image @ to_crop, max(border, 0.0))
-
-
-def _vote(views: Sequence[ViewedPlate], texts: Sequence[tuple[ctc.Text, float]]) -> SeenPlate:
-    """The likeliest texts by their mean over the views.
-
-    In the running are the likeliest of the first view, `texts`, and of each other the text that its
-    likeliest path spells: to search there too finds nothing more and takes most of a view's time.
-    """
-    paths = [ctc.best_path(view.log_probabilities) for view in views[1:]]
-    candidates = list(dict.fromkeys([*(text for text, _ in texts), *paths]))
-    by_view = np.array(
-        [ctc.text_probabilities(view.log_probabilities, candidates) for view in views]
-    )
-    mean = by_view.mean(axis=0)
-    best = np.argsort(-mean, kind="stable")[:MAX_ALTERNATIVES]
-    clearest = views[int(by_view[:, best[0]].argmax())]
-    return SeenPlate([(candidates[i], float(mean[i])) for i in best], clearest)
 
 
 def _boxes(plate: ViewedPlate, spans: Sequence[ctc.Span]) -> Iterator[Box]:

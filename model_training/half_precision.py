@@ -1,4 +1,4 @@
-"""A trained network as it is shipped: batch normalisation folded away, weights of 16 bits."""
+"""A trained network as it is shipped, without batch normalisation and of 16 bits, and back."""
 
 from __future__ import annotations
 
@@ -70,6 +70,48 @@ def _scale_and_offset(layer: keras.Layer) -> tuple[Floats, Floats]:
     gamma, beta, mean, variance = layer.get_weights()
     scale = gamma / np.sqrt(variance + layer.epsilon)
     return scale, beta - mean * scale
+
+
+def unfold(folded: keras.Model, network: keras.Model, inputs: Floats) -> None:
+    """Give a network with batch normalisation the function of one that was folded.
+
+    Normalisation gets the statistics that the inputs have there, so that a training goes on from
+    where it was.
+
+    Args:
+        folded: what `fold` made of a network of the same architecture.
+        network: gets its weights; all its normalisation follows a convolution.
+        inputs: as many as tell the statistics.
+
+    Raises:
+        ValueError: the two are of different architectures.
+    """
+    import keras
+
+    def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
+        return [layer for layer in model.layers if type(layer) is keras.layers.Conv2D]
+
+    pairs = list(zip(convolutions(folded), convolutions(network), strict=True))
+    follows = {id(layer.input): layer for layer in network.layers if _normalises(layer)}
+    outputs = keras.Model(folded.inputs, [before.output for before, _ in pairs]).predict(
+        inputs, verbose=0
+    )
+    for (before, after), output in zip(pairs, outputs, strict=True):
+        normalisation = follows.get(id(after.output))
+        if normalisation is None:
+            after.set_weights(before.get_weights())
+            continue
+        kernel, bias = before.get_weights()
+        after.set_weights([kernel])
+        mean, variance = output.mean(axis=(0, 1, 2)), output.var(axis=(0, 1, 2))
+        gamma = np.sqrt(variance + normalisation.epsilon)
+        normalisation.set_weights([gamma, mean, mean - bias, variance])
+
+
+def _normalises(layer: keras.Layer) -> bool:
+    import keras
+
+    return isinstance(layer, keras.layers.BatchNormalization)
 
 
 def round_to_half(network: keras.Model) -> None:

@@ -20,6 +20,7 @@ from lpr_core.recognize import ALPHABET
 from lpr_core.score import edit_distance, normalise_text
 from lpr_core.sequence import HEIGHT, MAX_LENGTH, WIDTH, normalise_plate
 from model_training.characters import Refused
+from model_training.half_precision import unfold
 from model_training.options import add_fonts_option, chosen_fonts, rate, share, whole_number
 from model_training.plate_crops import (
     PlateCrops,
@@ -31,6 +32,7 @@ from model_training.plate_views import Aim, cut, real_view, rendered_view
 from model_training.plots import in_rows
 from model_training.reader_network import reader_network
 from model_training.respelling import lettering
+from model_training.text_patterns import pattern_shares
 from model_training.training_folder import (
     CHECKPOINT_FILE,
     GENERATOR_LICENCE,
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 
 SIZE = (WIDTH, HEIGHT)
 RENDERED_VALIDATION = 2000
+START_BATCHES = 4
+"""Shown to tell the statistics of a network that was folded: some hundred crops."""
 EMA = 0.999
 WORST = 60
 UNBLENDED_FILE = "unblended.keras"
@@ -304,15 +308,16 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
 
     keras.utils.set_random_seed(recipe.seed)
     checkpoint, history = output / CHECKPOINT_FILE, output / HISTORY_FILE
+    shown = batches(data, recipe)
+    shown.start(recipe.easy_epochs)
     if resume and checkpoint.exists():
         model = load_whole(checkpoint)
     else:
         model = reader_network()
         if start is not None:
-            model.set_weights(keras.saving.load_model(start, compile=False).get_weights())
+            model.set_weights(started_with(start, shown).get_weights())
         compile_model(model, recipe)
     done = int(model.optimizer.iterations) // recipe.steps
-    shown = batches(data, recipe)
     best = keep_history(history, done, "val_exact", "max")
 
     def begin(epoch: int, logs: object = None) -> None:
@@ -353,10 +358,29 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
     )
     write_validation(output / VALIDATION_FILE, data.validation)
     if start is not None and recipe.blended < 1:
-        blend(output, start, recipe.blended)
+        shown.start(recipe.easy_epochs)
+        blend(output, started_with(start, shown), recipe.blended)
 
 
-def blend(output: Path, start: Path, share: float) -> None:
+def started_with(start: Path, shown: keras.utils.PyDataset) -> keras.Model:
+    """The network of a model file: one of a training's folder, or of a bundle, whose normalisation
+    was folded away and comes back with the statistics of what is shown.
+    """
+    import keras
+
+    given = keras.saving.load_model(start, compile=False)
+    network = reader_network()
+    if len(given.weights) == len(network.weights):
+        return given
+    first = range(min(START_BATCHES, len(shown)))
+    try:
+        unfold(given, network, np.concatenate([shown[number][0] for number in first]))
+    except ValueError as error:
+        raise ValueError(f"{start} is no reader to start from: {error}") from None
+    return network
+
+
+def blend(output: Path, before: keras.Model, share: float) -> None:
     """Put the mean of a training's weights and of those it was started with into best.keras.
 
     It reads better than either (Wortsman et al. 2022): what was known before of plates that the
@@ -364,7 +388,7 @@ def blend(output: Path, start: Path, share: float) -> None:
 
     Args:
         output: the training's folder.
-        start: the model file that it was started with.
+        before: what it was started with.
         share: of the trained weights.
     """
     import keras
@@ -372,7 +396,6 @@ def blend(output: Path, start: Path, share: float) -> None:
     trained = output / UNBLENDED_FILE
     if not trained.exists():
         (output / MODEL_FILE).rename(trained)
-    before = keras.saving.load_model(start, compile=False)
     model = keras.saving.load_model(trained, compile=False)
     pairs = zip(before.get_weights(), model.get_weights(), strict=True)
     model.set_weights([(1 - share) * a + share * b for a, b in pairs])
@@ -503,7 +526,12 @@ def add_command(commands: Any) -> None:
     add("--learning-rate", type=rate, default=0.0025, metavar="RATE", help="%(default)s")
     add("--warm-up", type=whole_number(0), default=300, metavar="N", help="steps (%(default)s)")
     add("--easy-epochs", type=whole_number(0), default=1, metavar="N", help="%(default)s")
-    add("--start", type=Path, metavar="MODEL", help="begin with these weights")
+    add(
+        "--start",
+        type=Path,
+        metavar="MODEL",
+        help="begin with the weights of a training or a bundle",
+    )
     add("--seed", type=whole_number(0), default=0, help="of everything random (%(default)s)")
     add("--threads", type=whole_number(0), default=0, help="of the backend; 0: all cores")
     add("--output", type=Path, required=True, metavar="DIR", help="gets the model and its history")
@@ -563,6 +591,7 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
         "asked": asked,
         "data": [asdict(item) for item in data.records],
         "fonts": [font.name for font in fonts],
+        "patterns": pattern_shares([crops.texts for crops in data.real], data.rendered.texts),
         "start_sha256": start_sha256,
         "libraries": library_versions(),
     }

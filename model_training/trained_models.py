@@ -46,6 +46,7 @@ from model_training.classifiers import (
     load_keras,
 )
 from model_training.half_precision import fold, round_to_half
+from model_training.text_patterns import pattern_weights
 from model_training.train_detector import FOUND, INPUT, PICTURES_FILE, SCORE, read_pictures
 from model_training.train_reader import greedy_texts, read_validation, validation_crops
 from model_training.training_folder import MODEL_FILE, TRAINING_FILE, VALIDATION_FILE
@@ -253,6 +254,7 @@ class TrainedReader(RoundedModel):
             "alphabet": self.record["alphabet"],
             "margin": MARGIN,
             "views": len(VIEWS),
+            "patterns": pattern_weights(self.record.get("patterns", {})),
             "calibration": {},
         }
 
@@ -379,7 +381,7 @@ def found_and_read(
     """What a bundle's detector finds in each picture, with its reader's reads if it has one."""
     if TrainedReader.name not in bundle.manifest["models"]:
         detector = HeatmapDetector(bundle)
-        unread = TextRead((), (), legible=False)
+        unread = TextRead((), (), legible=False, seen="")
         for pixels in pictures:
             yield [(detection, unread) for detection in detector.detect(pixels)]
         return

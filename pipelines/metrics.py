@@ -116,9 +116,10 @@ def _furthest(truth: PlateTruth, read: PlateRead | None) -> FunnelStage:
     text = normalise_text(truth.text)
     if read is None:
         return FunnelStage.MISSED
-    if not text or len(read.text_raw) != len(text):
-        return FunnelStage.DETECTED
-    return FunnelStage.READ if _text(read) == text else FunnelStage.SEGMENTED
+    if text and _text(read) == text:
+        return FunnelStage.READ
+    same_length = text and len(read.text_raw) == len(text)
+    return FunnelStage.SEGMENTED if same_length else FunnelStage.DETECTED
 
 
 def count_picture(truths: Sequence[PlateTruth], reads: Sequence[PlateRead]) -> Counts:

@@ -58,7 +58,7 @@ _CHARACTER = pa.struct(
     [
         _column("character", pa.string(), "what was read, before any edit"),
         _column("probability", pa.float64(), "of that, given the rest of the plate"),
-        _column("seen", pa.string(), "what its shape alone says (`sequence`: the same)"),
+        _column("seen", pa.string(), "what its shape alone says (`sequence`: `character`)"),
         _column("box", BOX, "around it"),
         _column("alternatives", pa.list_(_CHARACTER_CHOICE), "up to three, best first"),
     ]
@@ -144,7 +144,8 @@ PLATES = _schema(
     _required(
         "text_raw",
         pa.string(),
-        "what the network saw: with `--reader characters`, each character by its shape alone",
+        "what the network saw: with `--reader sequence`, before texts are weighed by their "
+        "pattern; with `--reader characters`, each character by its shape alone",
     ),
     _required(
         "edits", pa.list_(_EDIT), "what `--layouts` changed in `text`: O to 0, I to 1, or back"

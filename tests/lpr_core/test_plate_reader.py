@@ -79,7 +79,7 @@ def text_read(text: str, seen: str = "", confidence: float = 0.9, legible: bool 
         CharacterRead(c, 0.95, s, box, ((c, 0.95),))
         for c, s in zip(text, seen or text, strict=True)
     )
-    return TextRead(tuple(characters), ((text, confidence), ("X", 0.01)), legible)
+    return TextRead(tuple(characters), ((text, confidence), ("X", 0.01)), legible, seen or text)
 
 
 def test_a_read_says_what_was_seen_and_how_sure_it_is():

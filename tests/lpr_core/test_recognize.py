@@ -92,7 +92,7 @@ def test_each_character_has_its_place_probability_and_alternatives(recognizer):
     boxes = CharacterSegmenter().segment(crop)
     first, nothing = recognizer.recognize([boxes, ()])
     assert (first.text, first.legible) == ("KA19TRS", True)
-    assert (nothing, nothing.text, nothing.confidence) == (TextRead((), (), False), "", 0.0)
+    assert (nothing, nothing.text, nothing.confidence) == (TextRead((), (), False, ""), "", 0.0)
     for read, box in zip(first.characters, boxes, strict=True):
         assert read.box == box.box
         assert read.alternatives[0] == (read.character, read.probability)

@@ -36,7 +36,10 @@ def recognizer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SequenceRecogni
     """A recognizer whose network is a function, or gives these logits."""
 
     def make(
-        network: Network | np.ndarray, views: int = 1, **calibration: object
+        network: Network | np.ndarray,
+        views: int = 1,
+        patterns: dict[str, object] | None = None,
+        **calibration: object,
     ) -> SequenceRecognizer:
         run = network if callable(network) else lambda batch: network.copy()
         monkeypatch.setitem(BACKENDS, "litert", ("litert", lambda model: run))
@@ -46,6 +49,7 @@ def recognizer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SequenceRecogni
             "files": {"litert": "reader.tflite"},
             "views": views,
             "calibration": calibration,
+            **({} if patterns is None else {"patterns": patterns}),
         }
         return SequenceRecognizer(Bundle({"models": {"reader": entry}}, {"reader.tflite": b""}, ""))
 
@@ -109,6 +113,47 @@ def test_two_ways_to_read_a_character_are_weighed(recognizer):
     assert [c for c, _ in doubtful.alternatives] == ["0", "O", "D"]
     assert doubtful.probability == pytest.approx(0.6 / 0.99, rel=0.01)
     assert read.characters[0].probability == pytest.approx(0.999, abs=2e-3)
+
+
+def test_a_usual_pattern_outweighs_what_the_network_saw(recognizer):
+    placed = [*sure("AB"), ("0", 14, 0.6), ("O", 14, 0.3), ("D", 14, 0.09), *sure("123", 19)]
+    patterns = {"weights": {"LLLDDD": 1.0}, "others": 0.25}
+    reader = recognizer(frames(*placed), patterns=patterns)
+    (read,) = reader.recognize([reader.segment(crop_of())])
+    assert (read.text, read.seen) == ("ABO123", "AB0123")
+    # 0.3, 0.6 / 4, 0.09 and 0.01 / 4 in shares of their sum, 0.5425.
+    assert [text for text, _ in read.alternatives[:4]] == ["ABO123", "AB0123", "ABD123", "AB123"]
+    expected = [0.553, 0.2765, 0.1659, 0.0046]
+    assert [p for _, p in read.alternatives[:4]] == pytest.approx(expected, abs=0.01)
+    # Of that character, given that one stands there: the same shares of 0.3 + 0.09 + 0.6 / 4.
+    weighed = read.characters[2]
+    assert [c for c, _ in weighed.alternatives] == ["O", "0", "D"]
+    assert [p for _, p in weighed.alternatives] == pytest.approx([0.556, 0.278, 0.167], abs=0.01)
+    # Not against what is clear.
+    reader = recognizer(frames(*sure("AB0123")), patterns=patterns)
+    (read,) = reader.recognize([reader.segment(crop_of())])
+    assert (read.text, read.seen) == ("AB0123", "AB0123")
+
+
+def test_patterns_do_not_say_whether_anything_is_written(recognizer):
+    patterns = {"weights": {"LL": 1.0}, "others": 0.1}
+    for placed, empty in ([("A", 5, 0.3), ("B", 9, 0.999)], 0.0007), ([("A", 5, 0.3)], 0.7):
+        reader = recognizer(frames(*placed), patterns=patterns)
+        probabilities = dict(reader.segment(crop_of()).texts)
+        assert probabilities.get((), 0.0) == pytest.approx(empty, abs=1e-3)
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_patterns_weigh_the_mean_of_the_views(recognizer):
+    first = frames(*sure("AB"), ("0", 14, 0.5), ("O", 14, 0.49), *sure("123", 19))
+    others = frames(*sure("AB"), ("0", 14, 0.7), ("O", 14, 0.29), *sure("123", 19))
+    looks = iter([first, *[others] * 8])
+    patterns = {"weights": {"LLLDDD": 1.0}, "others": 0.5}
+    reader = recognizer(lambda batch: next(looks), views=9, patterns=patterns)
+    (read,) = reader.recognize([reader.segment(crop_of())])
+    # O: (0.49 + 8 × 0.29) / 9 = 0.312; 0: 0.678, half of which is still more.
+    assert (read.text, read.seen) == ("AB0123", "AB0123")
+    assert read.confidence == pytest.approx(0.339 / (0.339 + 0.312), abs=0.01)
 
 
 def test_a_characters_box_stands_where_its_frames_are(recognizer):
@@ -253,6 +298,14 @@ def test_plates_are_read_in_their_order(recognizer):
 def test_a_bundle_without_a_reader_says_what_to_do():
     with pytest.raises(BundleError, match="no reader model for litert: choose another bundle"):
         SequenceRecognizer(Bundle({"models": {}}, {}, ""))
+
+
+@pytest.mark.parametrize(
+    "patterns", [[], {}, {"weights": {"LD": "much"}, "others": 1}, {"weights": {}, "others": 0}]
+)
+def test_weights_that_are_none_are_refused(recognizer, patterns):
+    with pytest.raises(BundleError, match="patterns' weights are none"):
+        recognizer(frames(), patterns=patterns)
 
 
 @pytest.mark.parametrize("missing", ["margin", "alphabet", "calibration"])

@@ -16,6 +16,7 @@ from model_training.calibration import clean_views, read_samples
 from model_training.classifiers import ModelError, load_classifier
 from model_training.detector_network import build_detector, detector_loss
 from model_training.export import check_equal
+from model_training.text_patterns import pattern_weights
 from model_training.train_reader import read_validation
 from model_training.trained_models import ExportError, load_trained
 from tests.model_training.test_characters import write_set
@@ -110,6 +111,8 @@ def test_a_bundle_takes_a_model_of_each_kind(trained, trained_reader, trained_de
     assert models["detector"]["input"] == {"height": 384, "width": 512}
     assert models["detector"]["stride"] == 8
     assert models["reader"]["margin"] == 0.12
+    shares = json.loads((trained_reader / "training.json").read_text())["patterns"]
+    assert shares and models["reader"]["patterns"] == pattern_weights(shares)
     assert models["detector"]["preprocessing"] == {"name": "letterbox", "version": 2}
     assert models["reader"]["input"] == {"height": 64, "width": 160}
     assert models["reader"]["alphabet"] == ALPHABET

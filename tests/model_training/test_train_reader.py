@@ -9,7 +9,9 @@ from PIL import Image as PillowImage
 
 pytest.importorskip("tensorflow", reason="training needs the extra `train`")
 from lpr_core.recognize import ALPHABET
+from lpr_core.sequence import pattern_of
 from model_training import train
+from model_training.half_precision import fold
 from model_training.plate_crops import HEIGHT, WIDTH, PlateCrops, load_crops, plate_box
 from model_training.train_reader import (
     ReaderData,
@@ -131,6 +133,21 @@ def test_a_training_is_blended_with_what_it_was_started_with(run, trained_reader
     assert right == pytest.approx(record_of(output)["metrics"]["val_exact"], abs=1e-6)
 
 
+def test_a_training_starts_with_a_bundles_reader_too(run, trained_reader, tmp_path):
+    import keras
+
+    trained = keras.saving.load_model(trained_reader / "best.keras", compile=False)
+    fold(trained).save(tmp_path / "reader.keras")
+    shares = []
+    for start in (trained_reader / "best.keras", tmp_path / "reader.keras"):
+        output = tmp_path / f"from-{start.parent.name}"
+        options = ("--start", str(start), "--epochs", "1", "--learning-rate", "1e-9")
+        assert run(output, *options) == 0
+        shares.append(record_of(output)["metrics"]["val_exact"])
+    assert shares[0] > 0.3
+    assert shares[1] == pytest.approx(shares[0], abs=0.05)
+
+
 def test_an_ended_training_is_neither_overwritten_nor_trained_further(
     trained_reader, tmp_path, capsys, monkeypatch
 ):
@@ -159,6 +176,9 @@ def test_folders_are_learnt_from_and_validated_on_each_by_itself(run, real_crops
     options = ("--epochs", "1", "--validation-share", "0.3")
     assert run(output, "--data", f"{real_crops}=CC0-1.0", *options) == 0
     record = record_of(output)
+    texts = [row["text"] for row in csv.DictReader(truth.open()) if row["image"] != "none.png"]
+    assert set(map(pattern_of, texts)) <= set(record["patterns"])
+    assert sum(record["patterns"].values()) == pytest.approx(1)
     assert [(item["name"], item["pictures"], item["licence"]) for item in record["data"]] == [
         ("real", 60, "CC0-1.0"),
         ("rendered", EASY_CROPS, "own generator, MIT"),

@@ -32,7 +32,7 @@ from pipelines.metrics import (
 
 def plate(text: str | None, confidence: float, *box: float, raw: str | None = None) -> PlateRead:
     detection = PlateDetection(Box(*box).corners, 1.0)
-    return PlateRead(detection, text, text or raw or "", confidence, (), ())
+    return PlateRead(detection, text, raw or text or "", confidence, (), ())
 
 
 def truth(text: str, *box: float) -> PlateTruth:
@@ -167,6 +167,11 @@ def test_an_unreadable_plate_is_detected_and_not_read() -> None:
     (outcome,) = judge([truth("AB1", 0, 0, 9, 9)], [plate(None, 0.3, 0, 0, 9, 9, raw="AB1")])
     assert outcome.stage is FunnelStage.SEGMENTED
     assert outcome.edits == 3  # of "AB1" against nothing
+
+
+def test_a_right_text_is_read_whatever_the_network_saw() -> None:
+    (outcome,) = judge([truth("AB1", 0, 0, 9, 9)], [plate("AB1", 0.9, 0, 0, 9, 9, raw="AB11")])
+    assert (outcome.stage, outcome.edits) == (FunnelStage.READ, 0)
 
 
 texts = st.text("AB0O1I", max_size=4)
