@@ -85,7 +85,7 @@ def each_record(output: str) -> Iterator[dict[str, Any]]:
             raise RecordError(f"{path} is no record of a {FORMAT} of version {FORMAT_VERSION}")
         lacking = next((field for field in FIELDS_OF_ALL if field not in record), None)
         if lacking:
-            raise RecordError(f"{path} is not whole: it lacks {lacking}")
+            raise RecordError(f"{path} lacks {lacking}")
         yield record
 
 

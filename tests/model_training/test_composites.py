@@ -204,7 +204,7 @@ def test_composites_show_their_plates_where_they_say(folder):
 
     background = Background(folder / "deeper" / "wall.jpg")
     scenes = [
-        composite_scene(background, np.random.default_rng(n), layouts=LONG) for n in range(30)
+        composite_scene(background, np.random.default_rng(n), layouts=LONG) for n in range(60)
     ]
     seen = [(scene, p) for scene in scenes for p in scene.plates if p.box.width > 70]
     assert len(seen) >= 10
