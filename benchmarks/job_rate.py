@@ -7,7 +7,7 @@ under as many URIs as the plain loop reads in so many seconds. The ways take tur
 their own; each figure is the best round's, the one that other work on the machine disturbed least.
 What has one process has one core, decoder included; the others have two. Times are taken inside the
 process, from the start to the written tables, without imports: of a job with two workers, starting
-and ending their processes is some four seconds.
+and ending their processes is some seven seconds.
 """
 
 from __future__ import annotations
