@@ -231,15 +231,15 @@ class SequenceRecognizer:
         That nothing is written there stays as likely as it was.
         """
         weighed = dict(texts)
-        weights = {text: self._weight(self._spell(text)) for text in weighed if text}
+        weights = {text: self._weight(pattern_of(self._spell(text))) for text in weighed if text}
         before = sum(weighed[text] for text in weights)
         after = sum(weighed[text] * weight for text, weight in weights.items())
         for text, weight in weights.items():
             weighed[text] *= weight * before / after
         return sorted(weighed.items(), key=lambda item: -item[1])
 
-    def _weight(self, text: str) -> float:
-        return self._weights.get(pattern_of(text), self._other_weight)
+    def _weight(self, pattern: str) -> float:
+        return self._weights.get(pattern, self._other_weight)
 
     def _vote(
         self, views: Sequence[ViewedPlate], texts: Sequence[tuple[ctc.Text, float]]
@@ -270,11 +270,13 @@ class SequenceRecognizer:
 
     def _characters(self, plate: ViewedPlate, text: ctc.Text) -> tuple[CharacterRead, ...]:
         likely = ctc.replacements(plate.log_probabilities, text)
-        spelt = self._spell(text)
-        for place, row in enumerate(likely):
-            # A character weighs what the text weighs with it: as a letter or as a digit.
-            for one, same_kind in (("A", self._is_letter), ("0", ~self._is_letter)):
-                row[1:][same_kind] *= self._weight(spelt[:place] + one + spelt[place + 1 :])
+        # A character weighs what the text weighs with it: as a letter or as a digit.
+        pattern = pattern_of(self._spell(text))
+        weights = [
+            [self._weight(f"{pattern[:place]}{kind}{pattern[place + 1 :]}") for kind in "DL"]
+            for place in range(len(pattern))
+        ]
+        likely[:, 1:] *= np.array(weights)[:, self._is_letter.astype(int)]
         likely /= likely.sum(axis=1, keepdims=True)
         spans = ctc.align(plate.log_probabilities, text)
         reads = []
