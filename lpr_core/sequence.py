@@ -164,7 +164,7 @@ class SequenceRecognizer:
             patterns = entry.get("patterns", {"weights": {}, "others": 1.0})
             self._weights = {name: float(weight) for name, weight in patterns["weights"].items()}
             self._other_weight = float(patterns["others"])
-            if min(self._other_weight, *self._weights.values(), 1.0) <= 0:
+            if min([self._other_weight, *self._weights.values()]) <= 0:
                 raise ValueError("a pattern's weight is not above 0")
         except (AttributeError, KeyError, TypeError, ValueError):
             raise BundleError(
@@ -212,15 +212,15 @@ class SequenceRecognizer:
         return ViewedPlate(seen, likely[frames], frames, len(likely) // ROWS)
 
     def _read(self, plate: SeenPlate) -> TextRead:
-        text = plate.texts[0][0]
+        text, seen = plate.texts[0][0], self._spell(plate.seen)
         if not text:
-            return TextRead((), (), legible=False, seen=self._spell(plate.seen))
+            return TextRead((), (), legible=False, seen=seen)
         alternatives = self._calibrated(
             [(self._spell(other), probability) for other, probability in plate.texts if other]
         )
         characters = self._characters(plate.view, text)
         legible = MIN_LENGTH <= len(text) <= MAX_LENGTH
-        return TextRead(characters, alternatives, legible, self._spell(plate.seen))
+        return TextRead(characters, alternatives, legible, seen)
 
     def _spell(self, text: ctc.Text) -> str:
         return "".join(self._alphabet[c - 1] for c in text)

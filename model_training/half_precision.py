@@ -92,7 +92,11 @@ def unfold(folded: keras.Model, network: keras.Model, inputs: Floats) -> None:
         return [layer for layer in model.layers if type(layer) is keras.layers.Conv2D]
 
     pairs = list(zip(convolutions(folded), convolutions(network), strict=True))
-    follows = {id(layer.input): layer for layer in network.layers if _normalises(layer)}
+    follows = {
+        id(layer.input): layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
     outputs = keras.Model(folded.inputs, [before.output for before, _ in pairs]).predict(
         inputs, verbose=0
     )
@@ -106,12 +110,6 @@ def unfold(folded: keras.Model, network: keras.Model, inputs: Floats) -> None:
         mean, variance = output.mean(axis=(0, 1, 2)), output.var(axis=(0, 1, 2))
         gamma = np.sqrt(variance + normalisation.epsilon)
         normalisation.set_weights([gamma, mean, mean - bias, variance])
-
-
-def _normalises(layer: keras.Layer) -> bool:
-    import keras
-
-    return isinstance(layer, keras.layers.BatchNormalization)
 
 
 def round_to_half(network: keras.Model) -> None:

@@ -309,13 +309,12 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
     keras.utils.set_random_seed(recipe.seed)
     checkpoint, history = output / CHECKPOINT_FILE, output / HISTORY_FILE
     shown = batches(data, recipe)
-    shown.start(recipe.easy_epochs)
     if resume and checkpoint.exists():
         model = load_whole(checkpoint)
     else:
         model = reader_network()
         if start is not None:
-            model.set_weights(started_with(start, shown).get_weights())
+            model.set_weights(started_with(start, shown, recipe.easy_epochs).get_weights())
         compile_model(model, recipe)
     done = int(model.optimizer.iterations) // recipe.steps
     best = keep_history(history, done, "val_exact", "max")
@@ -358,13 +357,12 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
     )
     write_validation(output / VALIDATION_FILE, data.validation)
     if start is not None and recipe.blended < 1:
-        shown.start(recipe.easy_epochs)
-        blend(output, started_with(start, shown), recipe.blended)
+        blend(output, started_with(start, shown, recipe.easy_epochs), recipe.blended)
 
 
-def started_with(start: Path, shown: keras.utils.PyDataset) -> keras.Model:
+def started_with(start: Path, shown: keras.utils.PyDataset, epoch: int) -> keras.Model:
     """The network of a model file: one of a training's folder, or of a bundle, whose normalisation
-    was folded away and comes back with the statistics of what is shown.
+    was folded away and comes back with the statistics of what that epoch shows.
     """
     import keras
 
@@ -372,6 +370,7 @@ def started_with(start: Path, shown: keras.utils.PyDataset) -> keras.Model:
     network = reader_network()
     if len(given.weights) == len(network.weights):
         return given
+    shown.start(epoch)
     first = range(min(START_BATCHES, len(shown)))
     try:
         unfold(given, network, np.concatenate([shown[number][0] for number in first]))

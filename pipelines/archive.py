@@ -18,7 +18,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.pictures import ImageStatus
-from pipelines.run_record import RecordError, read_records, record_path
+from pipelines.run_record import RecordError, check_fields, read_records, record_name
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.uris import add_storage_options, open_store, output_folder, use_storage_options
 
@@ -138,19 +138,17 @@ def _check_record(output: str, record: Mapping[str, Any]) -> None:
     Raises:
         ArchiveError: it is not.
     """
-    run = record.get("run_id")
-    name = record_path(output, run) if isinstance(run, str) else f"a run record of {output}"
     version = record.get("schema_version")
     if version is not None and version != SCHEMA_VERSION:
         raise ArchiveError(
-            f"run {run} has tables of version {version}, this platebeam reads version "
-            f"{SCHEMA_VERSION}"
+            f"run {record.get('run_id')} has tables of version {version}, this platebeam reads "
+            f"version {SCHEMA_VERSION}"
         )
-    wrong = _wrong_field(record, RECORD_FIELDS)
-    for file in record["files"] if wrong is None else ():
-        wrong = wrong or _wrong_field(file, FILE_FIELDS, "files[].")
-    if wrong is not None:
-        raise ArchiveError(f"{name} lacks {wrong}, or it is not what it should be")
+    try:
+        check_fields(record, output, RECORD_FIELDS, FILE_FIELDS)
+    except RecordError as error:
+        raise ArchiveError(str(error)) from error
+    name = record_name(record, output)
     lost = SCHEMAS.keys() - {file["table"] for file in record["files"]}
     if lost:
         raise ArchiveError(f"{name}: files has none of {', '.join(sorted(lost))}")
@@ -159,17 +157,6 @@ def _check_record(output: str, record: Mapping[str, Any]) -> None:
             _time(record[field])
         except (ValueError, OverflowError):
             raise ArchiveError(f"{name}: {field} is no time") from None
-
-
-def _wrong_field(record: Any, fields: Mapping[str, type], prefix: str = "") -> str | None:
-    """The name of the first field, as `counts.read`, that is not there with its type."""
-    for field, kind in fields.items():
-        value = record
-        for name in field.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-        if not isinstance(value, kind):
-            return f"{prefix}{field}"
-    return None
 
 
 def connect(archive: Archive) -> duckdb.DuckDBPyConnection:

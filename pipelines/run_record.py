@@ -22,9 +22,6 @@ from pipelines.uris import is_object_store, make_parent, open_store
 FORMAT = "platebeam-run"
 FORMAT_VERSION = 2
 
-FIELDS_OF_ALL = ("run_id", "state", "started_at", "finished_at", "counts", "files")
-"""What no record does without; `pipelines.commit` tells the others."""
-
 
 class RecordError(ValueError):
     """A file among the run records that is none."""
@@ -65,7 +62,7 @@ def read_records(output: str) -> list[dict[str, Any]]:
     """The records of all committed runs; none where there is no such folder.
 
     Raises:
-        RecordError: a file among the records is none, or not whole.
+        RecordError: a file among the records is none.
     """
     return list(each_record(output))
 
@@ -83,10 +80,43 @@ def each_record(output: str) -> Iterator[dict[str, Any]]:
             known = False
         if not known:
             raise RecordError(f"{path} is no record of a {FORMAT} of version {FORMAT_VERSION}")
-        lacking = next((field for field in FIELDS_OF_ALL if field not in record), None)
-        if lacking:
-            raise RecordError(f"{path} lacks {lacking}")
         yield record
+
+
+def record_name(record: Mapping[str, Any], output: str) -> str:
+    """Where a record lies, or in which folder where it lacks the id that tells."""
+    run = record.get("run_id")
+    return record_path(output, run) if isinstance(run, str) else f"a run record of {output}"
+
+
+def check_fields(
+    record: Mapping[str, Any],
+    output: str,
+    fields: Mapping[str, type],
+    of_files: Mapping[str, type],
+) -> None:
+    """Check that a record holds fields, as `counts.read`, of these types, and each of its files.
+
+    Raises:
+        RecordError: one is not there, or not of its type; the message names the first.
+    """
+    wrong = _wrong_field(record, fields)
+    for file in record["files"] if wrong is None else ():
+        wrong = wrong or _wrong_field(file, of_files, "files[].")
+    if wrong is not None:
+        name = record_name(record, output)
+        raise RecordError(f"{name} lacks {wrong}, or it is not what it should be")
+
+
+def _wrong_field(record: Any, fields: Mapping[str, type], prefix: str = "") -> str | None:
+    """The name of the first field that is not there with its type."""
+    for field, kind in fields.items():
+        value = record
+        for name in field.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if not isinstance(value, kind):
+            return f"{prefix}{field}"
+    return None
 
 
 def read_table(

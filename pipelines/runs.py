@@ -10,18 +10,25 @@ import argparse
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pipelines.pictures import ImageStatus
-from pipelines.run_record import read_records
+from pipelines.run_record import check_fields, read_records
 from pipelines.schemas import SCHEMAS
 from pipelines.summary import print_aligned
 from pipelines.uris import add_storage_options, open_store, output_folder, use_storage_options
 
 COUNTS = ("inputs", "unchanged", *(status.value for status in ImageStatus), "plates_read")
+
+RECORD_FIELDS: Mapping[str, type] = {
+    **dict.fromkeys(("run_id", "state", "started_at", "finished_at"), str),
+    **{f"counts.{name}": int for name in COUNTS},
+    "files": list,
+}
+"""What a record must hold to be listed."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     use_storage_options(arguments.storage_options)
     output = output_folder(arguments.output)
     try:
-        records = sorted(read_records(output), key=lambda record: str(record["started_at"]))
+        records = read_records(output)
+        for record in records:
+            check_fields(record, output, RECORD_FIELDS, {"path": str})
+        records.sort(key=lambda record: str(record["started_at"]))
         left = uncommitted(output, records)
         if not records and not left:
             raise FileNotFoundError(f"no run was written to {output}")

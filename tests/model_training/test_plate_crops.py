@@ -114,13 +114,12 @@ def test_a_text_is_on_one_side_of_the_split_only():
 def test_a_rendered_crop_is_the_plate_with_its_surroundings():
     from model_training.generate import plates
 
-    for scene in plates(4, (), (LAYOUT,), range(3), grey=True):
+    for scene in plates(5, (), (LAYOUT,), range(3), grey=True):
         pixels, text, aspect = cut_plate(scene)
         assert pixels.shape == (HEIGHT, WIDTH) and pixels.dtype == np.uint8
         assert text == "".join(truth.character for truth in scene.plates[0].plate.characters)
         width, height = LAYOUT.size
-        # Seen from the side, by up to 45°, it is narrower.
-        assert 0.7 < aspect / (width / height) < 1.1
+        assert aspect == pytest.approx(width / height, rel=0.25)
         # The plate's middle is the crop's.
         quad = np.array(scene.plates[0].quad)
         middle = scene.pixels[tuple(np.round(quad.mean(axis=0)[::-1]).astype(int))]

@@ -164,7 +164,7 @@ def test_a_record_that_lacks_a_field_is_named_with_it(copy: Path, field: str) ->
     holder = record if not above else record["files"][0] if "[]" in field else record[above[0]]
     del holder[name]
     file.write_text(json.dumps(record))
-    where = str(file)
+    where = f"a run record of {copy}" if field == "run_id" else str(file)
     with pytest.raises(ArchiveError) as raised:
         open_archive(str(copy))
     assert str(raised.value).startswith(f"{where} lacks {field}")

@@ -387,8 +387,7 @@ def test_an_output_folder_has_one_key_or_none(
     plain = tmp_path / "plain"
     (plain / "runs").mkdir(parents=True)
     # As runs were recorded before there were pseudonyms.
-    old = {"format": "platebeam-run", "format_version": 2, "run_id": "old", "state": "complete"}
-    old |= {"started_at": "2026-01-01", "finished_at": "2026-01-01", "counts": {}, "files": []}
+    old = {"format": "platebeam-run", "format_version": 2, "run_id": "old"}
     (plain / "runs" / "old.json").write_text(json.dumps(old))
     (tmp_path / "other.key").write_bytes(OTHER_KEY)
     other = ["--pseudonymise", str(tmp_path / "other.key")]

@@ -86,6 +86,8 @@ def test_the_job_reads_what_the_library_reads(street: Path, read: Read) -> None:
         for row, plate in zip(found, expected, strict=True):
             corners = [(corner["x"], corner["y"]) for corner in row["corners"]]
             assert corners == list(plate.detection.quad)
+            shapes = [character["seen"] for character in row["characters"]]
+            assert shapes == [character.seen for character in plate.characters]
             read_as = "".join(character["character"] for character in row["characters"])
             assert row["text"] == plate.text == read_as
 

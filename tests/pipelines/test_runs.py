@@ -105,7 +105,8 @@ def test_a_record_that_lacks_a_field_is_told(
     del record["counts"]
     path.write_text(json.dumps(record))
     assert runs.main([str(output)]) == 2
-    assert capsys.readouterr().err == f"platebeam runs: {path} lacks counts\n"
+    told = f"{path} lacks counts.inputs, or it is not what it should be"
+    assert capsys.readouterr().err == f"platebeam runs: {told}\n"
 
 
 def test_what_a_first_run_left_is_listed(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
