@@ -25,7 +25,7 @@ class MissingBundleError(BundleError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """Verified models, held as bytes so that every thread can make its own interpreter from them.
+    """Verified models, held as bytes that any number of interpreters can be made from.
 
     Attributes:
         manifest: the parsed `manifest.json`: alphabet, input size, preprocessing, calibration,

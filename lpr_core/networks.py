@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,16 +18,16 @@ Network = Callable[[Floats], Floats]
 """A batch of shape (n, …) to its outputs of shape (n, …)."""
 
 SHAPES = 8
-"""Of inputs for which a thread keeps a network ready, 9 MB each at most: those of plates and of the
-usual shapes of pictures, upright and lying."""
+"""Of inputs for which a network is kept ready, 9 MB each at most: those of plates and of the usual
+shapes of pictures, upright and lying."""
 
 
 class BundledNetwork:
     """One of a bundle's networks.
 
     "litert" runs in the workers (small, quick to import); "tensorflow" runs the Keras model of the
-    same bundle. Threads may share one: each makes its own interpreter. It travels to other
-    processes without any.
+    same bundle. Threads may share one: it has as many interpreters as were ever at work at once.
+    It travels to other processes without any.
 
     Attributes:
         entry: what the manifest says of the network: alphabet, input size, calibration, …
@@ -50,13 +49,11 @@ class BundledNetwork:
                 f"the bundle has no {model} model for {backend}: choose another bundle, or a "
                 "detector and a reader that do without"
             ) from None
-        self._own = threading.local()
+        # Of a thread's own there would be one for each thread that Beam takes in turn.
+        self._idle: list[Network] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_own"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _own=threading.local())
+        return {**vars(self), "_idle": []}
 
     def __call__(self, batch: Floats) -> Floats:
         """Run the network on float32 of shape (n, height, width, channels).
@@ -64,9 +61,12 @@ class BundledNetwork:
         Raises:
             ImportError: the backend's library is not installed.
         """
-        if not hasattr(self._own, "network"):
-            self._own.network = self._load(self._bytes)
-        outputs: Floats = self._own.network(np.ascontiguousarray(batch, np.float32))
+        try:
+            network = self._idle.pop()
+        except IndexError:
+            network = self._load(self._bytes)
+        outputs = network(np.ascontiguousarray(batch, np.float32))
+        self._idle.append(network)
         return outputs
 
 

@@ -83,7 +83,7 @@ class PlateRecognizer(Protocol):
         """The texts of a picture's plates, each as `segment` left it."""
 
     def warm_up(self) -> None:
-        """Load the network in this thread."""
+        """Load the network."""
 
 
 DETECTORS: dict[str, Callable[[Bundle, str], PlateDetector]] = {
@@ -189,7 +189,7 @@ class PlateReader:
         return plates
 
     def warm_up(self) -> None:
-        """Load the models in this thread now rather than with the first picture.
+        """Load the models now rather than with the first picture.
 
         Raises:
             ImportError: the backend's library is not installed.

@@ -146,7 +146,7 @@ class CharacterRecognizer:
         return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float32)
 
     def warm_up(self) -> None:
-        """Load the network in this thread now rather than with the first plate.
+        """Load the network now rather than with the first plate.
 
         Raises:
             ImportError: the backend's library is not installed.

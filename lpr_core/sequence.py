@@ -174,7 +174,7 @@ class SequenceRecognizer:
         self._views = VIEWS[: int(entry.get("views", 1))]
 
     def warm_up(self) -> None:
-        """Load the network in this thread now rather than with the first plate.
+        """Load the network now rather than with the first plate.
 
         Raises:
             ImportError: the backend's library is not installed.

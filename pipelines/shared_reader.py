@@ -32,7 +32,7 @@ class SharedReader(OpensStores):
     """A handle that goes to the workers in place of the reader itself.
 
     All DoFns of a process that hold copies of one handle get the same reader, and with it one copy
-    of the model's bytes; each thread makes its own interpreter from them.
+    of the model's bytes, and as many interpreters as are at work at once.
     """
 
     def __init__(self, folder: str | None, sha256: str, config: ReaderConfig) -> None:

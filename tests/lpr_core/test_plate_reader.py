@@ -1,8 +1,10 @@
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from lpr_core import PlateReader, PlateStatus, ReaderConfig
 from lpr_core.bundle import Bundle, BundleError
@@ -68,6 +70,24 @@ def test_threads_may_share_a_reader(reader, scene):
     expected = reader.read(scene)
     with ThreadPoolExecutor(4) as threads:
         assert all(reads == expected for reads in threads.map(reader.read, [scene] * 12))
+
+
+def test_threads_that_read_by_turns_share_interpreters(scene, monkeypatch):
+    made = []
+
+    def counted(*args, **kwargs):
+        made.append(threading.get_ident())
+        return Interpreter(*args, **kwargs)
+
+    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", counted)
+    put_plate(scene, draw_plate("KA19TRS"), 320, 330)
+    reader = PlateReader.from_bundle()
+    reader.read(scene)
+    by_the_first = len(made)
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(reader.read, scene).result()
+    assert len(made) == by_the_first > 0
 
 
 DETECTION = PlateDetection(Box(0, 0, 9, 9).corners, 1.0)
