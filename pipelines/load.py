@@ -10,7 +10,6 @@ import errno
 import hashlib
 import http
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import apache_beam as beam
 import tenacity
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.thread_pool_executor import UnboundedThreadPoolExecutor
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines.failures import Failure, Reason, Stage
@@ -56,6 +56,10 @@ TRANSIENT_NAMES = frozenset(
 )
 """Drivers' own errors for connections that broke, by name: the drivers may not be installed."""
 
+THREADS = UnboundedThreadPoolExecutor()
+"""Nobody has to wait for a fetch that hangs: at the process's end a pool of the standard library
+would, and a pool with a bound would at the next picture."""
+
 Fetched: TypeAlias = "tuple[LoadedPicture | PictureResult, int]"
 """A picture's bytes or what it failed of, and how many attempts came before the last."""
 
@@ -80,27 +84,14 @@ class LoadFn(OpensStores, beam.DoFn):
             return
         while len(self._ahead) >= FETCHES or self._held() > HELD_BYTES:
             yield self._next()
-        self._ahead.append((picture, time.monotonic(), self._begin(picture)))
+        limits = self._max_bytes, self._attempts, self._timeout
+        fetch = THREADS.submit(fetch_picture, picture, *limits)
+        self._ahead.append((picture, time.monotonic(), fetch))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Hand on the rest."""
         while self._ahead:
             yield GlobalWindows.windowed_value(self._next())
-
-    def _begin(self, picture: NamedPicture) -> futures.Future[Fetched]:
-        """Fetch on a thread that nobody has to wait for, as a pool's are at the process's end."""
-        future: futures.Future[Fetched] = futures.Future()
-
-        def fetch() -> None:
-            try:
-                future.set_result(
-                    fetch_picture(picture, self._max_bytes, self._attempts, self._timeout)
-                )
-            except BaseException as error:
-                future.set_exception(error)
-
-        threading.Thread(target=fetch, daemon=True).start()
-        return future
 
     def _held(self) -> int:
         """Bytes of what has been fetched and not handed on."""
