@@ -1,13 +1,15 @@
 """The job's rate beside decoding alone, a plain loop over `PlateReader`, and two of them at once.
 
     python benchmarks/job_rate.py DATA_DIR [--rounds 3] [--seconds 75] [--megapixels 0.2 0.9 2 12]
+        [--cores 1 2]
 
 DATA_DIR is the folder that holds `scenes/`. For each size the scenes are scaled to it and named
 under as many URIs as the plain loop reads in so many seconds. The ways take turns in processes of
 their own; each figure is the best round's, the one that other work on the machine disturbed least.
 What has one process has one core, decoder included; the others have two. Times are taken inside the
 process, from the start to the written tables, without imports: of a job with two workers, starting
-and ending their processes is some seven seconds.
+and ending their processes is some five seconds, and three more where Google's libraries are
+installed, which Beam imports then. `--cores` names the ways by their cores.
 """
 
 from __future__ import annotations
@@ -123,10 +125,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=75)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[0.2, 0.9, 2, 12])
+    parser.add_argument("--cores", type=int, nargs="+", choices=(1, 2), default=[1, 2])
     arguments = parser.parse_args()
+    ways = [way for way, (_, cores) in WAYS.items() if cores in arguments.cores]
+    shares = [pair for pair in REFERENCE.items() if pair[0] in ways]
     scenes = sorted((arguments.data.resolve() / "scenes").glob("*/*.jpg"))[::3]
-    print(f"| megapixels | pictures | {' | '.join(WAYS)} | of the loop | of the pool |")
-    print("|---" * (4 + len(WAYS)) + "|")
+    heads = ["megapixels", "pictures", *ways, *(f"{way}, of the {other}" for way, other in shares)]
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         for megapixels in arguments.megapixels:
             files = scale(scenes, Path(name) / f"{megapixels}", 1e6 * megapixels)
@@ -135,13 +140,12 @@ def main() -> None:
             folder.mkdir()
             for number in range(count):
                 (folder / f"{number:06}.jpg").symlink_to(files[number % len(files)])
-            best = dict.fromkeys(WAYS, 0.0)
+            best = dict.fromkeys(ways, 0.0)
             for _ in range(arguments.rounds):
-                for way in WAYS:
+                for way in ways:
                     best[way] = max(best[way], rate(way, folder))
-            shares = [best[way] / best[other] for way, other in REFERENCE.items()]
-            cells = [f"{megapixels:g}", count, *(f"{best[way]:.1f}" for way in WAYS)]
-            cells += [f"{share:.2f}" for share in shares]
+            cells = [f"{megapixels:g}", count, *(f"{best[way]:.1f}" for way in ways)]
+            cells += [f"{best[way] / best[other]:.2f}" for way, other in shares]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
