@@ -49,7 +49,7 @@ class BundledNetwork:
                 f"the bundle has no {model} model for {backend}: choose another bundle, or a "
                 "detector and a reader that do without"
             ) from None
-        # Of a thread's own there would be one for each thread that Beam takes in turn.
+        # Shared by threads, not one for each: Beam takes up to sixteen by turns.
         self._idle: list[Network] = []
 
     def __getstate__(self) -> dict[str, Any]:
