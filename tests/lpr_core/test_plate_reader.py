@@ -1,5 +1,5 @@
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -73,21 +73,16 @@ def test_threads_may_share_a_reader(reader, scene):
 
 
 def test_threads_that_read_by_turns_share_interpreters(scene, monkeypatch):
-    made = []
-
-    def counted(*args, **kwargs):
-        made.append(threading.get_ident())
-        return Interpreter(*args, **kwargs)
-
-    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", counted)
+    make = Mock(wraps=Interpreter)
+    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", make)
     put_plate(scene, draw_plate("KA19TRS"), 320, 330)
     reader = PlateReader.from_bundle()
     reader.read(scene)
-    by_the_first = len(made)
+    by_the_first = make.call_count
     for _ in range(3):
         with ThreadPoolExecutor(1) as thread:
             assert thread.submit(reader.read, scene).result()
-    assert len(made) == by_the_first > 0
+    assert make.call_count == by_the_first > 0
 
 
 DETECTION = PlateDetection(Box(0, 0, 9, 9).corners, 1.0)
