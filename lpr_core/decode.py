@@ -82,7 +82,8 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: grey, uint8 of shape (height, width), turned upright by its EXIF orientation.
+        pixels: grey, uint8 of shape (height, width), turned upright by its EXIF orientation;
+            read-only.
         format: the file's format as Pillow names it ("JPEG", "PNG", …).
         orientation: the EXIF orientation that was undone, 1 to 8 (1: none).
         captured_at: EXIF DateTimeOriginal (else DateTime) in the camera's own time, or None.
@@ -151,7 +152,7 @@ def _decode(data: bytes, max_pixels: int) -> Picture:
         # Pillow turns a TIFF itself as it loads.
         if orientation in TURNS and image.format != "TIFF":
             grey = grey.transpose(TURNS[orientation])
-        return Picture(np.array(grey, dtype=np.uint8), image.format or "", orientation, captured_at)
+        return Picture(np.asarray(grey), image.format or "", orientation, captured_at)
 
 
 def _metadata(image: PillowImage.Image) -> tuple[int, datetime | None]:
@@ -177,7 +178,7 @@ def _grey(image: PillowImage.Image) -> PillowImage.Image:
         paper = PillowImage.new("RGBA", image.size, "white")
         paper.alpha_composite(image)
         image = paper
-    return image.convert("L")
+    return image if image.mode == "L" else image.convert("L")
 
 
 def _captured_at(exif: PillowImage.Exif) -> datetime | None:

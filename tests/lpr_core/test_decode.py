@@ -160,7 +160,7 @@ def test_what_the_machine_lacks_is_not_laid_on_the_file(monkeypatch, error, step
     def fail(*_: object) -> None:
         raise error
 
-    data = encoded(picture(), "BMP")
+    data = encoded(picture().convert("RGB"), "BMP")
     monkeypatch.setattr(Image.Image, step, fail)
     with pytest.raises(error):
         decode(data)
