@@ -57,6 +57,9 @@ TURNS = {
 NOT_THE_FILE = (ImportError, MemoryError)
 """Errors that say nothing of the file; Pillow imports its plug-ins when it first needs them."""
 
+HIGHEST_BYTE_LIMIT = 2**31 - 1
+"""Room for as much is asked for before a file is read."""
+
 HIGHEST_PIXEL_LIMIT = 2 * (PillowImage.MAX_IMAGE_PIXELS or 2**31)
 """Pillow opens no larger picture; its limit is left as it is, since it is the process's."""
 
@@ -66,13 +69,15 @@ class DecodeLimits:
     """What a picture may cost: bytes of the file, pixels of the decoded picture.
 
     Raises:
-        ValueError: a pixel limit above HIGHEST_PIXEL_LIMIT.
+        ValueError: a limit above HIGHEST_BYTE_LIMIT or HIGHEST_PIXEL_LIMIT.
     """
 
     max_bytes: int = 64 * 2**20
     max_pixels: int = 64_000_000
 
     def __post_init__(self) -> None:
+        if self.max_bytes > HIGHEST_BYTE_LIMIT:
+            raise ValueError(f"at most {HIGHEST_BYTE_LIMIT} bytes can be allowed")
         if self.max_pixels > HIGHEST_PIXEL_LIMIT:
             raise ValueError(f"at most {HIGHEST_PIXEL_LIMIT} pixels can be allowed")
 
@@ -83,7 +88,7 @@ class Picture:
 
     Attributes:
         pixels: grey, uint8 of shape (height, width), turned upright by its EXIF orientation;
-            read-only.
+            of `decode`, read-only.
         format: the file's format as Pillow names it ("JPEG", "PNG", …).
         orientation: the EXIF orientation that was undone, 1 to 8 (1: none).
         captured_at: EXIF DateTimeOriginal (else DateTime) in the camera's own time, or None.
@@ -141,6 +146,8 @@ def decode(data: bytes, limits: DecodeLimits | None = None) -> Picture:
 
 def _decode(data: bytes, max_pixels: int) -> Picture:
     with PillowImage.open(io.BytesIO(data)) as image:
+        if image.format == "EPS":  # a program, which Pillow would let Ghostscript run
+            raise DecodeError(DecodeReason.NOT_AN_IMAGE, "PostScript is not read")
         width, height = image.size
         if width * height > max_pixels:
             raise DecodeError(

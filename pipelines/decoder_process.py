@@ -2,8 +2,8 @@
 
 Image decoders are native code that works on bytes from anywhere. A segmentation fault in one would
 take the worker along, every time the engine tries again. The child imports no Beam, is started once
-a thread and shares memory with it, which costs little time; an alarm of its own ends it when a picture
-takes too long, also inside native code and also if the worker is gone.
+a thread and shares memory with it, which costs little time; an alarm of its own ends it when a
+picture takes too long, also inside native code and also if the worker is gone.
 """
 
 from __future__ import annotations

@@ -149,9 +149,20 @@ def test_a_decompression_bomb_is_refused_before_its_pixels_are_allocated(side):
     tracemalloc.stop()
 
 
-def test_a_pixel_limit_that_pillow_would_not_keep_is_refused():
+@pytest.mark.parametrize("limit", [{"max_pixels": 10**9}, {"max_bytes": 2**31}])
+def test_a_limit_that_could_not_be_kept_is_refused(limit):
     with pytest.raises(ValueError, match="at most"):
-        DecodeLimits(max_pixels=10**9)
+        DecodeLimits(**limit)
+
+
+def test_postscript_is_never_run(monkeypatch):
+    script = encoded(picture().convert("RGB"), "EPS")
+    started = []
+    monkeypatch.setattr("subprocess.check_call", lambda *args, **_: started.append(args))
+    monkeypatch.setattr("PIL.EpsImagePlugin.has_ghostscript", lambda: True)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    assert reason_of(script) is DecodeReason.NOT_AN_IMAGE
+    assert started == []
 
 
 @pytest.mark.parametrize("step", ["getexif", "convert"])
