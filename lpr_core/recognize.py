@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lpr_core.bundle import Bundle
+from lpr_core.bundle import Bundle, BundleError
 from lpr_core.context import in_context
 from lpr_core.geometry import Box, Image
 from lpr_core.networks import BundledNetwork, Floats
@@ -38,12 +38,12 @@ class CharacterRead:
     """One character as read.
 
     Attributes:
-        character: the most probable of ALPHABET, given the whole plate.
+        character: of ALPHABET; of the plate's most probable text.
         probability: its calibrated probability, 0 to 1.
         seen: the most probable by its shape alone.
         box: where it stands, in pixels of the original picture.
-        alternatives: the three most probable characters with their probabilities, best first; the
-            first is the character itself.
+        alternatives: the character itself, then the two most probable others, best first, with
+            their probabilities.
     """
 
     character: str
@@ -115,7 +115,7 @@ class CharacterRecognizer:
     Threads may share one. A plate's confidence is the product of its characters'.
 
     Raises:
-        BundleError: the bundle holds no character model.
+        BundleError: the bundle holds no character model, or one that is described otherwise.
         ValueError: an unknown backend.
     """
 
@@ -125,8 +125,13 @@ class CharacterRecognizer:
     def __init__(self, bundle: Bundle, backend: str = "litert") -> None:
         self._segmenter = CharacterSegmenter()
         self._network = BundledNetwork(bundle, "characters", backend)
-        self._alphabet = str(self._network.entry["alphabet"])
-        self._temperature = float(self._network.entry["calibration"]["temperature"])
+        try:
+            self._alphabet = str(self._network.entry["alphabet"])
+            self._temperature = float(self._network.entry["calibration"]["temperature"])
+        except (KeyError, TypeError, ValueError):
+            raise BundleError(
+                "the bundle's characters lack their alphabet or calibration"
+            ) from None
         self._is_letter = np.array([c.isalpha() for c in self._alphabet])
 
     def classify(self, images: Floats) -> Floats:

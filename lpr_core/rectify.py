@@ -57,8 +57,8 @@ def rectify(image: Image, quad: Quad, margin: float = 0.0) -> PlateCrop:
         margin: how much of the surroundings to keep on each side, in shares of the plate's height.
 
     Raises:
-        DegenerateQuadError: a corner is not finite, a side is shorter than 4 pixels, or the corners
-            are not convex in that order.
+        DegenerateQuadError: a corner is not finite, a side is shorter than 4 pixels, the corners
+            are not convex in that order, or a large plate lies outside the picture.
     """
     corners = np.array(quad, dtype=np.float64)
     if not np.isfinite(corners).all():

@@ -166,12 +166,15 @@ class SequenceRecognizer:
             self._other_weight = float(patterns["others"])
             if min([self._other_weight, *self._weights.values()]) <= 0:
                 raise ValueError("a pattern's weight is not above 0")
+            views = int(entry.get("views", 1))
+            if views < 1:
+                raise ValueError("no view")
         except (AttributeError, KeyError, TypeError, ValueError):
             raise BundleError(
-                "the bundle's reader lacks its margin, alphabet or calibration, or its patterns' "
-                "weights are none"
+                "the bundle's reader lacks its margin, alphabet or calibration, or its views or "
+                "patterns' weights are none"
             ) from None
-        self._views = VIEWS[: int(entry.get("views", 1))]
+        self._views = VIEWS[:views]
 
     def warm_up(self) -> None:
         """Load the network now rather than with the first plate.

@@ -20,7 +20,13 @@ from fsspec.implementations.local import LocalFileSystem
 from pipelines.pictures import ImageStatus
 from pipelines.run_record import RecordError, check_fields, read_records, record_name
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
-from pipelines.uris import add_storage_options, open_store, output_folder, use_storage_options
+from pipelines.uris import (
+    add_storage_options,
+    open_store,
+    output_folder,
+    reason_of,
+    use_storage_options,
+)
 
 MEMORY_LIMIT = "1500MB"
 """Of DuckDB's own buffers; the process takes some hundred MB besides."""
@@ -38,7 +44,7 @@ RUN_COUNTS = (
 RECORD_FIELDS: Mapping[str, type] = {
     **dict.fromkeys(("run_id", "schema_version", "state", "started_at", "finished_at"), str),
     **{f"counts.{name}": int for name in RUN_COUNTS},
-    **dict.fromkeys(("bundle.name", "bundle.sha256", "config.sha256", "code_version"), str),
+    **dict.fromkeys(("bundle.sha256", "config.sha256", "code_version"), str),
     **{"labels_not_sliced": list, "files": list, "libraries": dict, "options": dict},
 }
 """What every record must hold to be asked; `pipelines.commit` describes all of it."""
@@ -188,10 +194,12 @@ def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
         patterns = [escape(path) for path in paths]
         try:
             database.read_parquet(patterns).create_view(table)
-        except (duckdb.Error, OSError) as error:  # whose message names the file
-            raise DataFileError(str(error).partition("\n")[0] or repr(error)) from error
+            if table == "plates":
+                database.execute(CHARACTERS)
+        except (duckdb.Error, OSError) as error:
+            told = str(error).partition("\n")[0] or repr(error)
+            raise DataFileError(f"table {table}: {told}") from error
         readable += [*paths, *patterns]
-    database.execute(CHARACTERS)
     database.register("runs", runs_table(archive))
     database.execute("SET allowed_paths = $1", [readable])
     database.execute("SET enable_external_access = false")
@@ -217,7 +225,7 @@ def runs_table(archive: Archive) -> pa.Table:
             **{name: record.get(name) for name in ("run_id", "state", "code_version")},
             **{name: _time(record[name]) for name in ("started_at", "finished_at")},
             **{name: record["counts"][name] for name in RUN_COUNTS},
-            "bundle_name": record["bundle"]["name"],
+            "bundle_name": record["bundle"].get("name"),
             "bundle_sha256": record["bundle"]["sha256"],
             "config_sha256": record["config"]["sha256"],
         }
@@ -261,9 +269,13 @@ def path_beside(archive: Archive, uri: str) -> str:
     """The canonical URI of what a command is to write, which no archive may hold.
 
     Raises:
-        ArchiveError: it is in the archive's folder.
+        ArchiveError: it is in the archive's folder, or in no store that can be opened.
     """
     path = output_folder(uri)
+    try:
+        open_store(path)
+    except Exception as error:  # a store's driver raises what it likes
+        raise ArchiveError(f"cannot write {uri}: {reason_of(error)}") from error
     if f"{path}/".startswith(f"{archive.output}/"):
         raise ArchiveError(f"--output {uri} is in {archive.output}: name a folder outside it")
     return path

@@ -204,7 +204,8 @@ def make_record(
     """The record as it is written, JSON-able."""
     inputs, unchanged = counts["inputs",], counts["unchanged",]
     failed = counts["images", ImageStatus.FAILED.value]
-    over = failed > plan.max_failure_rate * (inputs - unchanged)
+    tried = inputs - unchanged
+    over = tried > 0 and failed / tried > plan.max_failure_rate
     matched = sum(int(key[2]) for key in counts if key[0] == "truth")
     return {
         "format": FORMAT,

@@ -18,14 +18,13 @@ from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 
-import duckdb
-
 from lpr_core.plate_reader import PlateRead
 from lpr_core.score import PlateTruth, match_plates, mcnemar_test
 from pipelines.archive import Archive, ArchiveError, open_archive
 from pipelines.inputs import ImageRef, TruthFiles, merge
 from pipelines.manifests import InputError
 from pipelines.metrics import AddSlices, Counts, Slices, judge, merge_labels, slices_of
+from pipelines.option_types import whole_number
 from pipelines.pictures import PictureResult
 from pipelines.provenance import refuse_pseudonyms
 from pipelines.pseudonyms import is_public
@@ -33,7 +32,6 @@ from pipelines.stored_pictures import StoredPicture, part_count, stored_pictures
 from pipelines.summary import (
     add_figure_arguments,
     is_shown,
-    not_negative,
     print_not_sliced,
     print_rows,
 )
@@ -298,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--limit",
-        type=not_negative,
+        type=whole_number(0),
         metavar="N",
         help=f"how many changed plates to list (default: {LISTED}; all as csv or json)",
     )
@@ -316,8 +314,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ArchiveError, InputError) as error:
         print(f"platebeam compare: {error}", file=sys.stderr)
         return 2
-    except (duckdb.Error, OSError) as error:
-        print(f"platebeam compare: {error}", file=sys.stderr)
+    except Exception as error:  # a store's driver raises what it likes
+        print(f"platebeam compare: {str(error) or repr(error)}", file=sys.stderr)
         return 1
     print_comparison(comparison, arguments.by, style)
     return 0

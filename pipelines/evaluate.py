@@ -11,8 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import duckdb
-
 from pipelines.archive import (
     Archive,
     ArchiveError,
@@ -41,7 +39,15 @@ from pipelines.summary import (
     print_not_sliced,
     print_rows,
 )
-from pipelines.tables import Row, Run, TableFile, confusion_rows, metric_rows, truth_rows
+from pipelines.tables import (
+    Row,
+    Run,
+    TableFile,
+    confusion_rows,
+    metric_rows,
+    truth_rows,
+    write_table,
+)
 
 SEVERAL_RUNS = "several"
 """Stands as the `run_id` of figures over pictures that different runs have read."""
@@ -90,6 +96,7 @@ def evaluate(archive: Archive, truths: TruthFiles, folder: str | None = None) ->
     refuse_pseudonyms(archive)
     add, by_label = AddSlices(), dict[str, Slices]()
     keys, runs, pictures = set[str](), set[str](), 0
+    to = None if folder is None else Run("", folder, "", "")
     kept: TableFile | None = None
 
     def is_known(uri: str) -> bool:
@@ -105,29 +112,20 @@ def evaluate(archive: Archive, truths: TruthFiles, folder: str | None = None) ->
             judged = with_truth(result, truths)
             for label, counts in count_slices(judged):
                 by_label[label] = add.add_input(by_label.get(label, {}), counts)
-            if folder is not None:
-                kept = kept or _kept_file("truths", folder)
+            if to is not None:
+                kept = kept or TableFile("truths", to, "truths.parquet")
                 kept.write(truth_rows(run, judged, read_ids))
     if not pictures:
         raise ArchiveError(f"no row of the truth is about a picture of {archive.output}")
     run_id = runs.pop() if len(runs) == 1 else SEVERAL_RUNS
     unmatched = len(truths) - sum(map(truths.rows, keys))
     evaluation = Evaluation(run_id, pictures, unmatched, *merge_labels(by_label))
-    if kept is not None and folder is not None:
+    if kept is not None and to is not None:
         kept.close()
-        _keep("metrics", metric_rows(run_id, evaluation.by_slice), folder)
-        _keep("confusions", confusion_rows(run_id, evaluation.by_slice), folder)
+        write_table("metrics", metric_rows(run_id, evaluation.by_slice), to, "metrics.parquet")
+        confused = confusion_rows(run_id, evaluation.by_slice)
+        write_table("confusions", confused, to, "confusions.parquet")
     return evaluation
-
-
-def _kept_file(table: str, folder: str) -> TableFile:
-    return TableFile(table, Run("", folder, "", ""), f"{table}.parquet")
-
-
-def _keep(table: str, rows: Sequence[Row], folder: str) -> None:
-    file = _kept_file(table, folder)
-    file.write(rows)
-    file.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,8 +163,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ArchiveError, InputError) as error:
         print(f"platebeam evaluate: {error}", file=sys.stderr)
         return 2
-    except (duckdb.Error, OSError) as error:
-        print(f"platebeam evaluate: {error}", file=sys.stderr)
+    except Exception as error:  # a store's driver raises what it likes
+        print(f"platebeam evaluate: {str(error) or repr(error)}", file=sys.stderr)
         return 1
     print_evaluation(evaluation, arguments.by, arguments.format)
     return 0

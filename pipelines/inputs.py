@@ -27,7 +27,7 @@ from pipelines.manifests import (
     parse_row,
     read_cells,
 )
-from pipelines.uris import canonical_uri, is_relative, open_store, split_chain
+from pipelines.uris import canonical_uri, is_relative, open_store, reason_of, split_chain
 
 PICTURE_SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"),
@@ -108,7 +108,7 @@ def find_listings(inputs: Sequence[str]) -> list[Listing]:
         except InputError:
             raise
         except Exception as error:  # a store's driver raises what it likes
-            raise InputError(f"{given}: {_reason(error)}") from error
+            raise InputError(f"{given}: {reason_of(error)}") from error
     return listings
 
 
@@ -183,7 +183,7 @@ def look_into(listing: Listing) -> Found:
         try:
             return _sort_out(listing, fs, _entries(fs, path))
         except Exception as error:  # a store's driver raises what it likes
-            message = f"{listing.uri}: the folder cannot be listed: {_reason(error)}"
+            message = f"{listing.uri}: the folder cannot be listed: {reason_of(error)}"
             problem = Failure(Stage.INPUT, Reason.NOT_LISTED, message)
             return Found([_writable(ImageRef(listing.uri, problem=problem))])
     # What may not be listed must stop the job: its pictures would vanish. As an option of `glob`,
@@ -192,7 +192,7 @@ def look_into(listing: Listing) -> Found:
     try:
         matches = fs.glob(path, detail=True)
     except Exception as error:
-        raise InputError(f"{listing.uri}: {_reason(error)}") from error
+        raise InputError(f"{listing.uri}: {reason_of(error)}") from error
     if not matches:
         raise InputError(f"{listing.uri}: nothing matches")
     return _sort_out(listing, fs, matches.values())
@@ -360,7 +360,7 @@ def _truth_rows(file: str) -> Iterator[ManifestRow]:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{file}: {_reason(error)}") from error
+        raise InputError(f"{file}: {reason_of(error)}") from error
 
 
 def _truths(rows: Sequence[ManifestRow]) -> tuple[PlateTruth, ...] | None:
@@ -375,14 +375,14 @@ def _normal_path(path: str) -> str:
 
 
 def merge(known: ImageRef, more: ImageRef) -> ImageRef:
-    """Two rows of one picture as one: truths one after the other, differing labels as "a|b"."""
+    """Two rows of one picture as one: their truths, equal ones once, differing labels as "a|b"."""
     labels = dict(known.labels)
     for name, value in more.labels:
         values = [*labels[name].split("|"), *value.split("|")] if name in labels else [value]
         labels[name] = "|".join(dict.fromkeys(values))
     truths = known.truths
     if more.truths is not None:
-        truths = (truths or ()) + more.truths
+        truths = tuple(dict.fromkeys((truths or ()) + more.truths))
     return replace(
         known,
         truths=truths,
@@ -398,7 +398,3 @@ def _suffix(path: str) -> str:
 
 def _is_picture(path: str) -> bool:
     return _suffix(path) in PICTURE_SUFFIXES
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

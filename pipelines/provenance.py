@@ -57,15 +57,15 @@ def load_again(uris: Iterable[str], limits: Limits) -> Iterator[LoadedPicture | 
         yield fetched.value
 
 
-def fetch_again(uri: str, sha256: str, limits: Limits | None = None) -> bytes | SourceState:
+def fetch_again(uri: str, sha256: str, limits: Limits) -> bytes | SourceState:
     """The bytes of a picture that was read, or why they are not to be had.
 
     Args:
         uri: as the tables hold it.
         sha256: the hash of its bytes when it was read.
-        limits: of the run (default: those of `platebeam read`).
+        limits: of the run.
     """
-    (picture,) = load_again([uri], limits or Limits())
+    (picture,) = load_again([uri], limits)
     state = source_state(picture, sha256)
     if state is SourceState.SAME and isinstance(picture, LoadedPicture):
         return picture.data

@@ -10,7 +10,6 @@ import argparse
 import base64
 import contextlib
 import json
-import math
 import os
 import re
 import sys
@@ -38,6 +37,7 @@ from pipelines.archive import (
     parse_arguments,
     path_beside,
 )
+from pipelines.option_types import number, whole_number
 from pipelines.pictures import ImageStatus
 from pipelines.plate_search import candidate_pattern, plate_distance
 from pipelines.pseudonyms import PseudonymError, is_public, pseudonyms_of, restricted_folder
@@ -164,9 +164,9 @@ def ready_question(
         )
     parameters = {name: value for name, value in given.items() if value is not None}
     conditions = [CONDITIONS[name] for name in parameters]
-    for number, (label, value) in enumerate(filter(None, options.slice)):
-        conditions.append(f"labels[$label{number}] = $value{number}")
-        parameters |= {f"label{number}": label, f"value{number}": value}
+    for i, (label, value) in enumerate(filter(None, options.slice)):
+        conditions.append(f"labels[$label{i}] = $value{i}")
+        parameters |= {f"label{i}": label, f"value{i}": value}
     holds = " AND ".join(conditions or ["true"])
 
     about_plates = options.like is not None or parameters.keys() & {
@@ -447,13 +447,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     ready.add_argument(
         "--distance",
-        type=_distance,
+        type=number(0),
         metavar="N",
         help="of --like: so many characters replaced, missing or too many; two that the reader "
         "confuses, as O and 0, count as half a one "
         f"(default: {DISTANCE:g})",
     )
-    ready.add_argument("--min-confidence", type=_share, metavar="SHARE", help="of a plate, 0 to 1")
+    ready.add_argument(
+        "--min-confidence", type=number(0, 1), metavar="SHARE", help="of a plate, 0 to 1"
+    )
     ready.add_argument(
         "--status", choices=[status.value for status in ImageStatus], help="of a picture"
     )
@@ -472,7 +474,9 @@ def _parser() -> argparse.ArgumentParser:
         help="pictures with this label; may be repeated",
     )
     answer = parser.add_argument_group("the answer")
-    answer.add_argument("--limit", type=_count, metavar="ROWS", help="so many rows at most")
+    answer.add_argument(
+        "--limit", type=whole_number(1), metavar="ROWS", help="so many rows at most"
+    )
     answer.add_argument(
         "--format",
         choices=WRITERS,
@@ -497,30 +501,6 @@ def _plate_pattern(text: str) -> str:
     if not pattern:
         raise argparse.ArgumentTypeError("it has no letter, digit or wildcard")
     return pattern
-
-
-def _number(text: str, least: float, most: float, what: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
-    return number
-
-
-def _share(text: str) -> float:
-    return _number(text, 0, 1, "number from 0 to 1")
-
-
-def _distance(text: str) -> float:
-    return _number(text, 0, sys.float_info.max, "number from 0 on")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
 
 
 def _slice(text: str) -> tuple[str, str] | None:

@@ -33,12 +33,20 @@ from pipelines.commit import CommitRun, RunPlan, RunState
 from pipelines.gather import GatherInputs, unpack
 from pipelines.inputs import Listing, TruthFiles, find_listings
 from pipelines.metrics import AddCounts, AddSlices, count_outcome, count_slices
+from pipelines.option_types import number, whole_number
 from pipelines.pictures import named
 from pipelines.progress import progress, tick, worker_chatter_kept
 from pipelines.pseudonyms import PseudonymError, Pseudonyms, check_alike
 from pipelines.redact import redact
-from pipelines.resume import Resume, earlier_files
-from pipelines.run_record import RecordError, each_record, read_record, record_path, utc_now
+from pipelines.resume import FILE_FIELDS, RECORD_FIELDS, Resume, earlier_files
+from pipelines.run_record import (
+    RecordError,
+    check_fields,
+    each_record,
+    read_record,
+    record_path,
+    utc_now,
+)
 from pipelines.shared_reader import SharedReader, load_bundle
 from pipelines.stages import Limits, ReadPictures
 from pipelines.summary import print_reads, print_summary
@@ -60,11 +68,15 @@ from pipelines.uris import (
     make_parent,
     open_store,
     output_folder,
+    reason_of,
     use_storage_options,
 )
 
 LOCAL_RUNNERS = ("direct", "fnapi")
 """In small letters and without the "runner" at the end, as Beam compares names."""
+
+LONGEST_TIMEOUT = 86_400
+"""Seconds; the system's own timers take no more than some weeks."""
 
 
 class OptionError(ValueError):
@@ -127,37 +139,37 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--min-confidence",
-        type=_share,
+        type=number(0, 1),
         default=ReaderConfig.min_confidence,
         help="plates less sure than this are unreadable (default: %(default)s)",
     )
     parser.add_argument(
         "--max-failure-rate",
-        type=_share,
+        type=number(0, 1),
         default=1.0,
         help="exit with status 3 if a larger share of the inputs failed (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
-        type=_at_least_one,
+        type=whole_number(1),
         default=os.cpu_count(),
         help="local workers (default: the cores, %(default)s)",
     )
     parser.add_argument(
         "--max-bytes",
-        type=_at_least_one,
+        type=whole_number(1),
         default=limits.max_bytes,
         help="largest file to read (default: %(default)s)",
     )
     parser.add_argument(
         "--max-pixels",
-        type=_at_least_one,
+        type=whole_number(1),
         default=limits.max_pixels,
         help="largest picture to decode (default: %(default)s)",
     )
     parser.add_argument(
         "--load-attempts",
-        type=_at_least_one,
+        type=whole_number(1),
         default=Limits.load_attempts,
         metavar="N",
         help="how often a picture is asked for if a store fails for the moment "
@@ -165,7 +177,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--image-timeout",
-        type=_seconds,
+        type=number(0.001, LONGEST_TIMEOUT),
         default=Limits.timeout,
         metavar="SECONDS",
         help="a picture that takes longer has failed (default: %(default)s)",
@@ -190,7 +202,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--shards",
-        type=_at_least_one,
+        type=whole_number(1),
         metavar="N",
         help="files a table at most (default: one a worker's bundle, thousands on a cluster)",
     )
@@ -198,30 +210,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--run-id", type=_name, help="names the run (default: the time and a random number)"
     )
     parser.add_argument(
-        "--show-reads", type=int, default=0, metavar="N", help="print the first N pictures' reads"
+        "--show-reads",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="print the first N pictures' reads",
     )
     return parser
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def _at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
-    return value
 
 
 def _layouts(text: str) -> tuple[str, ...]:
@@ -328,11 +323,16 @@ def _make_pipeline(
     # All that is pickled lies in modules. On Dataflow, Beam would pickle the main session unasked.
     options = PipelineOptions(["--no_save_main_session", *beam_arguments])
     runner = options.view_as(StandardOptions).runner or "DirectRunner"
-    if runner.rpartition(".")[2].lower().removesuffix("runner") not in LOCAL_RUNNERS:
-        try:
-            return beam.Pipeline(options=options), False
-        except (AttributeError, ImportError, ValueError) as error:
-            raise OptionError(f"--runner={runner}: {' '.join(str(error).split())}") from error
+    is_local = runner.rpartition(".")[2].lower().removesuffix("runner") in LOCAL_RUNNERS
+    if is_local:
+        options = _local_options(beam_arguments, arguments)
+    try:
+        return beam.Pipeline(options=options), is_local
+    except (AttributeError, ImportError, ValueError) as error:
+        raise OptionError(f"--runner={runner}: {' '.join(str(error).split())}") from error
+
+
+def _local_options(beam_arguments: list[str], arguments: argparse.Namespace) -> PipelineOptions:
     # Beam drops what it does not know with a warning; a misspelt option must not pass.
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for kind in PipelineOptions.__subclasses__():
@@ -345,8 +345,7 @@ def _make_pipeline(
         f"--direct_running_mode={_running_mode(arguments)}",
         f"--direct_num_workers={arguments.workers}",
     ]
-    options = PipelineOptions([*own, *beam_arguments, "--runner=FnApiRunner"])
-    return beam.Pipeline(options=options), True
+    return PipelineOptions([*own, *beam_arguments, "--runner=FnApiRunner"])
 
 
 def _running_mode(arguments: argparse.Namespace) -> str:
@@ -421,6 +420,8 @@ def _check_output(plan: RunPlan, every: bool) -> list[dict[str, Any]]:
         fs.pipe_file(f"{path}.tmp", b"")
         fs.rm_file(f"{path}.tmp")
         records = list(itertools.islice(each_record(run.output), None if every else 1))
+        for record in records if every else ():
+            check_fields(record, run.output, RECORD_FIELDS, FILE_FIELDS)
         check_alike(records, plan)
         return records
     except OptionError:
@@ -428,8 +429,7 @@ def _check_output(plan: RunPlan, every: bool) -> list[dict[str, Any]]:
     except (PseudonymError, RecordError) as error:
         raise OptionError(str(error)) from error
     except Exception as error:  # a store's driver raises what it likes
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise OptionError(f"cannot write to {run.output}: {reason}") from error
+        raise OptionError(f"cannot write to {run.output}: {reason_of(error)}") from error
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:

@@ -33,7 +33,7 @@ from pipelines.cli import code_version
 from pipelines.failures import TIMED_STAGES
 from pipelines.gallery import OUTCOMES, choose, judge, look_up, query
 from pipelines.metrics import ALL, CALIBRATION_BINS, Figure
-from pipelines.summary import not_negative
+from pipelines.option_types import whole_number
 from pipelines.tables import Row
 from pipelines.uris import make_parent, open_store
 
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--gallery",
-        type=not_negative,
+        type=whole_number(0),
         default=GALLERY,
         metavar="N",
         help="show at most so many pictures (default: %(default)s)",

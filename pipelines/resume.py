@@ -21,6 +21,15 @@ from pipelines.uris import OpensStores, open_store
 READING_OPTIONS = ("max_bytes", "max_pixels", "keep_crops")
 """Options beside the reader's configuration that decide what the rows of a picture hold."""
 
+RECORD_FIELDS = {
+    **dict.fromkeys(("run_id", "bundle.sha256", "config.sha256"), str),
+    **{"options": dict, "files": list},
+}
+"""What the record of an earlier run must hold to be resumed; see `run_record.check_fields`."""
+
+FILE_FIELDS = {"table": str, "path": str, "rows": int}
+"""The same of each of its files."""
+
 
 class Resume(str, Enum):
     """By what an input that was read before is known again."""
@@ -58,7 +67,7 @@ def earlier_files(
         for record in records
         if record["bundle"]["sha256"] == bundle_sha256
         and record["config"]["sha256"] == config_sha256
-        and all(record["options"][name] == options[name] for name in READING_OPTIONS)
+        and all(record["options"].get(name) == options[name] for name in READING_OPTIONS)
         for file in record["files"]
         if file["table"] == "images" and file["rows"]
     ]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from pipelines.option_types import number
 from pipelines.pictures import ImageStatus
 from pipelines.run_record import check_fields, read_records
 from pipelines.schemas import SCHEMAS
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `platebeam runs`.
 
     Returns:
-        0; 2: no such folder, or a record that cannot be read, and nothing was removed.
+        0; 2: no such folder, a record that cannot be read, or a file that cannot be removed.
     """
     parser = argparse.ArgumentParser(
         prog="platebeam runs",
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clean", action="store_true", help="remove what no run committed")
     parser.add_argument(
         "--min-age",
-        type=float,
+        type=number(0, 1e6),
         default=24.0,
         metavar="HOURS",
         help="leave younger files, which a job may still be writing (default: %(default)s)",

@@ -48,13 +48,6 @@ def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def not_negative(text: str) -> int:
-    """The type of an option that says how many: 0, 1, 2, …"""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
-    return int(text)
-
-
 def is_shown(name: str, labels: Sequence[str]) -> bool:
     """Whether `--by` with these labels asks for a slice."""
     return not labels or name == ALL or name.startswith(tuple(f"{label}=" for label in labels))

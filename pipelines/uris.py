@@ -111,6 +111,12 @@ def use_storage_options(by_protocol: Mapping[str, Mapping[str, Any]]) -> None:
         conf[protocol] = {**_CONFIGURED.get(protocol, {}), **by_protocol.get(protocol, {})}
 
 
+def reason_of(error: Exception) -> str:
+    """What a store's driver says went wrong, without the path that the system's errors repeat."""
+    text: str = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text
+
+
 class OpensStores:
     """Whatever of a job opens file systems on the workers, with the launcher's options.
 

@@ -36,6 +36,7 @@ from pipelines.archive import (
 )
 from pipelines.cli import code_version
 from pipelines.commit import library_versions
+from pipelines.option_types import number, whole_number
 from pipelines.pictures import ImageStatus, LoadedPicture, PictureResult
 from pipelines.progress import worker_chatter_kept
 from pipelines.provenance import (
@@ -52,7 +53,7 @@ from pipelines.pseudonyms import is_public
 from pipelines.run_record import RecordError
 from pipelines.shared_reader import SharedReader
 from pipelines.stages import STAGES, Limits, StageFn
-from pipelines.summary import not_negative, print_aligned
+from pipelines.summary import print_aligned
 from pipelines.tables import Row, Run, image_rows, plate_rows
 from pipelines.uris import open_store
 
@@ -478,7 +479,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_archive_arguments(parser)
     parser.add_argument(
         "--sample",
-        type=not_negative,
+        type=whole_number(0),
         default=500,
         metavar="N",
         help="pictures to fetch and read again (default: %(default)s)",
@@ -488,7 +489,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--tolerance",
-        type=_tolerance,
+        type=number(0),
         default=1e-3,
         help="how much probabilities and scores may differ (default: %(default)s); corners and "
         f"boxes may by {PIXELS} pixels, all else by nothing",
@@ -513,16 +514,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print_findings(findings, archive, seed)
     return int(any(finding.answer is not Answer.SAME for finding in findings))
-
-
-def _tolerance(text: str) -> float:
-    try:
-        tolerance = float(text)
-    except ValueError:
-        tolerance = math.nan
-    if not 0 <= tolerance < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
-    return tolerance
 
 
 def print_findings(findings: Sequence[Finding], archive: Archive, seed: int) -> None:

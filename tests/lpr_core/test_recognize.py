@@ -141,6 +141,12 @@ def test_a_bundle_without_a_character_model_is_refused():
     bundle = Bundle.load()
     with pytest.raises(BundleError, match="no characters model"):
         CharacterRecognizer(Bundle({"models": {}}, bundle.files, bundle.sha256))
+    for missing in ("alphabet", "calibration"):
+        entry = dict(bundle.manifest["models"]["characters"])
+        del entry[missing]
+        described = Bundle({"models": {"characters": entry}}, bundle.files, bundle.sha256)
+        with pytest.raises(BundleError, match=missing):
+            CharacterRecognizer(described)
     with pytest.raises(ValueError, match=r"no backend 'torch'.*litert"):
         CharacterRecognizer(bundle, backend="torch")
     assert list(BACKENDS) == ["litert", "tensorflow"]

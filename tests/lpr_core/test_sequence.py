@@ -308,6 +308,12 @@ def test_weights_that_are_none_are_refused(recognizer, patterns):
         recognizer(frames(), patterns=patterns)
 
 
+@pytest.mark.parametrize("views", [0, "x"])
+def test_views_that_are_none_are_refused(recognizer, views):
+    with pytest.raises(BundleError, match="views"):
+        recognizer(frames(), views=views)
+
+
 @pytest.mark.parametrize("missing", ["margin", "alphabet", "calibration"])
 def test_a_reader_that_is_described_otherwise_says_so(missing):
     entry = {"files": {"litert": "r"}, "margin": 0.1, "alphabet": ALPHABET, "calibration": {}}

@@ -245,6 +245,9 @@ def test_what_cannot_be_evaluated_is_told_in_a_line(
     )
     assert not kept.exists()
     assert told("--truth", "none.csv") == "none.csv: No such file or directory"
+    assert told("--truth", truth, "--output", "foo://kept") == (
+        "cannot write foo://kept: Protocol not known: foo"
+    )
     record = json.loads((output / "runs" / "run.json").read_text())
     record["pseudonyms"] = {"key_id": "1", "restricted": False}
     (output / "runs" / "run.json").write_text(json.dumps(record))

@@ -237,6 +237,14 @@ def test_rows_of_one_uri_are_one_input_with_several_truths(tmp_path: Path, kind:
     assert b == ImageRef(str(tmp_path / "b.jpg"), (), (("lane", "left"),))
 
 
+def test_equal_rows_of_manifests_are_one_truth(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    row = "a.jpg,AB1,1,2,3,4\n"
+    manifest.write_text("uri,text,x,y,w,h\n" + 2 * row + "a.jpg,CD2,9,2,3,4\n")
+    (a,) = gathered([str(manifest), str(manifest)]).refs
+    assert a.truths == (PlateTruth("AB1", Box(1, 2, 3, 4)), PlateTruth("CD2", Box(9, 2, 3, 4)))
+
+
 def test_a_label_that_is_known_already_stays_as_it_is() -> None:
     ref = ImageRef("a.jpg", labels=(("lane", "left|right"),))
     assert merge(ref, ImageRef("a.jpg", labels=(("lane", "right|left"),))) == ref

@@ -333,6 +333,15 @@ def test_a_lost_or_damaged_file_is_named(
         assert str(damaged) in refused(capsys, str(copy), "--plate", "AB123CD")
 
 
+def test_a_file_of_another_table_is_told(
+    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(hand, tmp_path / "copy"))
+    (plates,), (images,) = copy.glob("plates/*.parquet"), copy.glob("images/*.parquet")
+    shutil.copy(images, plates)
+    assert refused(capsys, str(copy), "--plate", "AB123CD").startswith("table plates: ")
+
+
 INJECTIONS = [
     "' OR '1'='1",
     "x' UNION SELECT 1 --",

@@ -117,3 +117,15 @@ def test_a_run_that_was_not_committed_does_not_count(folder: Path, read: Read) -
     first = read(picture, "--run-id=first")
     (first.output / "runs" / "first.json").unlink()
     assert last_names(read(picture, "--resume")) == {"one.jpg"}
+
+
+def test_a_record_that_lacks_a_field_is_told(
+    folder: Path, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = read(folder)
+    (path,) = Path(tables.output, "runs").glob("*.json")
+    path.write_text('{"format": "platebeam-run", "format_version": 2}')
+    capsys.readouterr()
+    assert read_plates.main([str(folder), f"--output={tables.output}", "--resume"]) == 2
+    told = f"a run record of {tables.output} lacks run_id, or it is not what it should be"
+    assert capsys.readouterr().err == f"platebeam read: {told}\n"

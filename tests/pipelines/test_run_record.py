@@ -14,9 +14,9 @@ import pytest
 
 from lpr_core.bundle import Bundle
 from pipelines import read_plates, tables
-from pipelines.commit import FIELDS, AccountingError, check_accounts
+from pipelines.commit import FIELDS, AccountingError, RunPlan, check_accounts, make_record
 from pipelines.redact import redact
-from pipelines.tables import DataFile
+from pipelines.tables import DataFile, Run
 
 from .conftest import Tables
 
@@ -136,6 +136,13 @@ def test_accounts_that_add_up() -> None:
 def test_accounts_that_do_not(inputs: int, files: list[DataFile], message: str) -> None:
     with pytest.raises(AccountingError, match=message):
         check_accounts(inputs, ACCOUNTS, files)
+
+
+@pytest.mark.parametrize(("failed", "state"), [(29, "complete"), (30, "over_failure_limit")])
+def test_as_many_failures_as_are_allowed_are_not_too_many(failed: int, state: str) -> None:
+    counts = Counter({("inputs",): 104, ("unchanged",): 4, ("images", "failed"): failed})
+    plan = RunPlan(Run("r", "out", "", ""), "", 0, 0.29, {}, {}, {}, "")  # 0.29 * 100 is below 29
+    assert make_record(plan, counts, [], [])["state"] == state
 
 
 def test_secrets_stay_out_of_the_record() -> None:

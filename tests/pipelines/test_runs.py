@@ -109,6 +109,18 @@ def test_a_record_that_lacks_a_field_is_told(
     assert capsys.readouterr().err == f"platebeam runs: {told}\n"
 
 
+@pytest.mark.parametrize("age", ["-1", "nan", "soon"])
+def test_an_age_that_is_none_removes_nothing(
+    output: Path, capsys: pytest.CaptureFixture[str], age: str
+) -> None:
+    before = files(output)
+    with pytest.raises(SystemExit) as stop:
+        runs.main([str(output), "--clean", f"--min-age={age}"])
+    assert stop.value.code == 2
+    assert f"argument --min-age: {age!r} is no number from 0" in capsys.readouterr().err
+    assert files(output) == before
+
+
 def test_what_a_first_run_left_is_listed(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (output / "runs" / "whole.json").unlink()
     capsys.readouterr()
