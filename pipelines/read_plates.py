@@ -420,9 +420,9 @@ def _check_output(plan: RunPlan, every: bool) -> list[dict[str, Any]]:
         fs.pipe_file(f"{path}.tmp", b"")
         fs.rm_file(f"{path}.tmp")
         records = list(itertools.islice(each_record(run.output), None if every else 1))
+        check_alike(records, plan)
         for record in records if every else ():
             check_fields(record, run.output, RECORD_FIELDS, FILE_FIELDS)
-        check_alike(records, plan)
         return records
     except OptionError:
         raise
