@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clean", action="store_true", help="remove what no run committed")
     parser.add_argument(
         "--min-age",
-        type=number(0, 1e6),
+        type=number(0, 1e6),  # what is much older lies before the year 1
         default=24.0,
         metavar="HOURS",
         help="leave younger files, which a job may still be writing (default: %(default)s)",
