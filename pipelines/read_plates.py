@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -327,7 +328,10 @@ def _make_pipeline(
     if is_local:
         options = _local_options(beam_arguments, arguments)
     try:
-        return beam.Pipeline(options=options), is_local
+        pipeline = beam.Pipeline(options=options)
+        # For transforms of other languages, of which there are none: a refusal would leave it.
+        shutil.rmtree(pipeline.local_tempdir)
+        return pipeline, is_local
     except (AttributeError, ImportError, ValueError) as error:
         raise OptionError(f"--runner={runner}: {' '.join(str(error).split())}") from error
 

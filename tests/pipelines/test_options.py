@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,10 +117,13 @@ def test_bad_options_end_with_status_2_and_one_line_before_any_work(
     street: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     message: str,
 ) -> None:
-    (tmp_path / "empty").mkdir()
+    for name in ("empty", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     out = tmp_path / "out"
     folders = {"street": street, "out": out, "empty": tmp_path / "empty"}
     folders["modelless"] = tmp_path / "modelless"
@@ -139,6 +143,7 @@ def test_bad_options_end_with_status_2_and_one_line_before_any_work(
     assert message in line
     assert all(before.startswith("usage:") for before in usage)
     assert not list(out.rglob("*.parquet"))
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_a_backend_that_is_not_installed_is_a_bad_option(
