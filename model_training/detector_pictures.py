@@ -22,7 +22,7 @@ from model_training.car_parts import Plane, draw_grille, random_part
 from model_training.composites import PICTURE_SUFFIXES, TRUTH_FILE, Background, paint_over
 from model_training.glyphs import TrueTypeFont, random_die, random_font
 from model_training.layers import perspective, project, seen_from
-from model_training.layouts import BLACK, LAYOUTS, SNOW, WHITE, YELLOW, Layout
+from model_training.layouts import ANY_COLOURS, BLACK, LAYOUTS, YELLOW, Layout
 from model_training.lettering import random_lettering
 from model_training.plate_crops import is_for_training, read_rows
 from model_training.plates import random_plates
@@ -59,7 +59,7 @@ PLAIN = tuple(
         (width, 110),
         ("XXXXX", "XXXXXX", "XXXXXXX", "XXXXXXXX", "LLDDLLL", "LLDDDD", "LL-DDD-LL", "LLL DDDD"),
         tall,
-        ((SNOW, BLACK), (WHITE, BLACK), (YELLOW, BLACK), (BLACK, WHITE)),
+        (*ANY_COLOURS, (BLACK, YELLOW)),
         top=(1 - tall) / 2,
         foot=(1 + tall) / 2,
         gap=gap,

@@ -88,8 +88,9 @@ def unfold(folded: keras.Model, network: keras.Model, inputs: Floats) -> None:
     """
     import keras
 
-    def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
-        return [layer for layer in model.layers if type(layer) is keras.layers.Conv2D]
+    def convolutions(model: keras.Model) -> list[keras.layers.Layer]:
+        kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
+        return [layer for layer in model.layers if type(layer) in kinds]
 
     pairs = list(zip(convolutions(folded), convolutions(network), strict=True))
     follows = {

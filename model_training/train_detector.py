@@ -36,6 +36,7 @@ from model_training.detector_pictures import (
     targets,
 )
 from model_training.glyphs import TrueTypeFont
+from model_training.half_precision import unfold
 from model_training.options import add_fonts_option, chosen_fonts, rate, whole_number
 from model_training.plots import in_rows
 from model_training.training_folder import (
@@ -221,15 +222,19 @@ def load_detector(path: Path) -> keras.Model:
         return load_whole(path)
 
 
-def begun(path: Path) -> keras.Model:
-    """A new network with a trained one's weights.
+def begun(path: Path, windows: Sequence[Window]) -> keras.Model:
+    """A new network with the weights of a model file: one of a training's folder, or of a bundle,
+    whose normalisation was folded away and comes back with the statistics of what windows show.
 
     Raises:
         TrainingError: the file is damaged, or of a network of another shape.
     """
-    model = build_detector()
+    trained, model = load_detector(path), build_detector()
     try:
-        model.set_weights(load_detector(path).get_weights())
+        if len(trained.weights) == len(model.weights):
+            model.set_weights(trained.get_weights())
+        else:
+            unfold(trained, model, as_batch(windows)[0])
     except ValueError:
         raise TrainingError(f"{path}: a network of another shape: begin without it") from None
     return model
@@ -592,8 +597,8 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     use_threads(options.threads)
     if options.threads:
         cv2.setNumThreads(options.threads)
-    begin = begun(options.weights) if options.weights else None
-    material = gather(options, chosen_fonts(options), begin)
+    before = load_detector(options.weights) if options.weights else None
+    material = gather(options, chosen_fonts(options), before)
     check_data(earlier, material.records)
     options.output.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
@@ -607,6 +612,7 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     write_pictures(options.output / PICTURES_FILE, material.pictures)
     rng = np.random.default_rng([recipe.seed, 3])
     validation = [compose(material.validation, rng) for _ in range(recipe.validation)]
+    begin = begun(options.weights, validation) if options.weights else None
     with recorded(record_file, record, earlier, ended="metrics" in earlier):
         train(recipe, material.training, validation, options.output, options.resume, begin)
     history = read_history(options.output / HISTORY_FILE)

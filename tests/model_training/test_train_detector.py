@@ -15,6 +15,7 @@ import keras
 from model_training import train, train_detector
 from model_training.detector_network import build_detector, detector_loss
 from model_training.detector_pictures import Backdrop, Cutout, Truth, rendered_faces
+from model_training.half_precision import fold
 from model_training.train_detector import (
     Recipe,
     as_batch,
@@ -104,7 +105,25 @@ def test_a_network_of_another_shape_is_refused(tmp_path):
     other = keras.Model(picture, keras.layers.Conv2D(9, 3, strides=8, padding="same")(picture))
     other.save(tmp_path / "other.keras")
     with pytest.raises(TrainingError, match="another shape"):
-        begun(tmp_path / "other.keras")
+        begun(tmp_path / "other.keras", [a_window(0)])
+
+
+def test_a_training_goes_on_from_a_bundle_whose_normalisation_was_folded_away(tmp_path, eagerly):
+    windows = [a_window(number) for number in range(4)]
+    pictures, truth = as_batch(windows)
+    trained, network = build_detector(), build_detector()
+    compile_detector(trained, Recipe(1, 4, 4, 0.004), 3)
+    for _ in range(3):
+        trained.train_on_batch(pictures, truth)
+    network.set_weights(trained.get_weights())
+    folded = fold(network)
+    folded.save(tmp_path / "detector.keras")
+    expected = folded.predict_on_batch(pictures)
+    again = begun(tmp_path / "detector.keras", windows)
+    np.testing.assert_allclose(again.predict_on_batch(pictures), expected, rtol=1e-3, atol=1e-3)
+    # The statistics are those of the windows: a step of training sees the same function too.
+    learning = keras.ops.convert_to_numpy(again(pictures, training=True))
+    np.testing.assert_allclose(learning, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_doubtful_is_what_a_network_finds_and_no_truth_knows():
