@@ -229,7 +229,7 @@ def begun(path: Path, windows: Sequence[Window]) -> keras.Model:
     Raises:
         TrainingError: the file is damaged, or of a network of another shape.
     """
-    trained, model = load_detector(path), build_detector()
+    trained, model = load_whole(path, optimizer=False), build_detector()
     try:
         if len(trained.weights) == len(model.weights):
             model.set_weights(trained.get_weights())
@@ -597,7 +597,7 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     use_threads(options.threads)
     if options.threads:
         cv2.setNumThreads(options.threads)
-    before = load_detector(options.weights) if options.weights else None
+    before = load_whole(options.weights, optimizer=False) if options.weights else None
     material = gather(options, chosen_fonts(options), before)
     check_data(earlier, material.records)
     options.output.mkdir(parents=True, exist_ok=True)

@@ -149,17 +149,24 @@ def save_whole(model: keras.Model, path: Path) -> None:
     os.replace(beside, path)
 
 
-def load_whole(path: Path) -> keras.Model:
+def load_whole(path: Path, optimizer: bool = True) -> keras.Model:
     """Load what `save_whole` stored.
 
+    Args:
+        path: of the file.
+        optimizer: with its state, which other backends than the one that saved it cannot load.
+
     Raises:
-        TrainingError: the file is damaged.
+        TrainingError: the file is damaged, or of another backend.
     """
     import keras
 
     try:
-        return keras.saving.load_model(path)
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+        return keras.saving.load_model(path, compile=optimizer)
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
+        if "keras.src.backend" in str(error):
+            message = "was saved on another Keras backend: go on with that, or begin again"
+            raise TrainingError(f"{path} {message}") from None
         raise TrainingError(f"{path} is damaged: delete it to begin again") from None
 
 

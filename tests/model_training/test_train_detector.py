@@ -1,5 +1,6 @@
 import csv
 import json
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from model_training.train_detector import (
     begun,
     compile_detector,
     doubts,
+    load_detector,
     measure,
 )
 from model_training.training_folder import TrainingError
@@ -124,6 +126,35 @@ def test_a_training_goes_on_from_a_bundle_whose_normalisation_was_folded_away(tm
     # The statistics are those of the windows: a step of training sees the same function too.
     learning = keras.ops.convert_to_numpy(again(pictures, training=True))
     np.testing.assert_allclose(learning, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_weights_of_another_backend_are_begun_with_but_not_resumed(tmp_path, eagerly):
+    windows = [a_window(number) for number in range(2)]
+    network = build_detector()
+    compile_detector(network, Recipe(1, 2, 2, 0.004), 1)
+    network.train_on_batch(*as_batch(windows))
+    network.save(tmp_path / "here.keras")
+    # PyTorch's optimizers are classes of their own, which keras names by where they are.
+    there = {
+        "module": "keras.src.backend.torch.optimizers.torch_adamw",
+        "registered_name": "AdamW",
+    }
+    with (
+        ZipFile(tmp_path / "here.keras") as before,
+        ZipFile(tmp_path / "there.keras", "w") as after,
+    ):
+        for name in before.namelist():
+            content = before.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["compile_config"]["optimizer"] |= there
+                content = json.dumps(config).encode()
+            after.writestr(name, content)
+    begun_with = begun(tmp_path / "there.keras", windows)
+    for own, other in zip(network.get_weights(), begun_with.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, other)
+    with pytest.raises(TrainingError, match=r"there\.keras was saved on another Keras backend"):
+        load_detector(tmp_path / "there.keras")
 
 
 def test_doubtful_is_what_a_network_finds_and_no_truth_knows():
