@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lpr_core.bundle import Bundle, BundleError
 from lpr_core.score import wilson_interval
 from model_training.evaluate import TABLE_HEAD, Evaluation
 from model_training.train_reader import MACHINE_LABELLED
@@ -44,7 +45,13 @@ Exported by
 {command}
 ```
 
-Trained on {machine}.
+{kept}Trained on {machine}.
+"""
+
+KEPT = """\
+Kept from the bundle `{name}` (SHA-256 `{sha256}`),
+with what its card says: {titles}.
+
 """
 
 SECTION = """\
@@ -130,31 +137,82 @@ class ModelFacts:
     evaluations: Sequence[Evaluation] = ()
 
 
-def card(name: str, models: Sequence[ModelFacts], machine: str, command: str, results: str) -> str:
+@dataclass(frozen=True)
+class Told:
+    """What a card says of one model: its row of the table, and its section."""
+
+    row: str
+    section: str
+
+
+def told(card: str) -> dict[str, Told]:
+    """What a bundle's card says of its models, by their names in the manifest."""
+    sections = {part.partition("\n")[0]: f"## {part}" for part in card.split("\n## ")[1:]}
+    rows = {line.split("|")[1].strip(): line for line in card.splitlines() if line.count("|") == 6}
+    return {
+        name: Told(rows[title], sections[title])
+        for name, title in TITLES.items()
+        if title in rows and title in sections
+    }
+
+
+def card(
+    name: str,
+    models: Sequence[ModelFacts],
+    machine: str,
+    command: str,
+    results: str,
+    base: Bundle,
+) -> str:
     """A bundle's card in Markdown.
 
     Args:
         name: of the bundle.
-        models: in it.
+        models: in it that were exported anew.
         machine: that they were trained on.
         command: what exported the bundle.
         results: figures on other data in Markdown, or "".
+        base: where its other models come from.
+
+    Raises:
+        BundleError: that bundle's card says nothing of one of them.
     """
+    now = {model.name: Told(_row(model), _section(model)) for model in models}
+    kept = [key for key in base.manifest["models"] if key not in now]
+    known = told(base.files.get("card.md", b"").decode()) | now
+    unknown = [key for key in kept if key not in known]
+    if unknown:
+        raise BundleError(f"the base bundle's card says nothing of its {unknown[0]} model")
+    both = {key: known[key] for key in TITLES if key in now or key in kept}
     rows = ["| model | architecture | parameters | files | difference |", "|---|---|---|---|---|"]
-    rows += [
-        f"| {TITLES[model.name]} | `{model.entry['architecture']}` | {model.parameters:,} | "
-        f"`{model.entry['files']['litert']}`, `{model.entry['files']['keras']}` | "
-        f"{model.difference:.1e} on {model.compared:,} |"
-        for model in models
-    ]
-    head = HEAD.format(name=name, models="\n".join(rows), command=command, machine=machine)
-    weak = [WEAKNESSES[model.name] for model in models]
-    if {model.name for model in models} & {"characters", "reader"}:
+    head = HEAD.format(
+        name=name,
+        models="\n".join([*rows, *(model.row for model in both.values())]),
+        command=command,
+        machine=machine,
+        kept=KEPT.format(
+            titles=", ".join(TITLES[key] for key in kept),
+            name=base.manifest["name"],
+            sha256=base.sha256,
+        )
+        if kept
+        else "",
+    )
+    weak = [WEAKNESSES[key] for key in both]
+    if both.keys() & {"characters", "reader"}:
         weak.append(SCRIPTS)
-    parts = [head, *map(_section, models)]
+    parts = [head, *(model.section for model in both.values())]
     if results:
         parts.append(f"## Figures on data that had no part in the training\n\n{results.strip()}\n")
     return "\n".join([*parts, "## Weaknesses\n", *weak, ""])
+
+
+def _row(model: ModelFacts) -> str:
+    return (
+        f"| {TITLES[model.name]} | `{model.entry['architecture']}` | {model.parameters:,} | "
+        f"`{model.entry['files']['litert']}`, `{model.entry['files']['keras']}` | "
+        f"{model.difference:.1e} on {model.compared:,} |"
+    )
 
 
 def _section(model: ModelFacts) -> str:

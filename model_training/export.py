@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lpr_core.bundle import FORMAT, FORMAT_VERSION, MANIFEST, Bundle
+from lpr_core.bundle import FORMAT, FORMAT_VERSION, MANIFEST, Bundle, BundleError
 from lpr_core.networks import BACKENDS, BundledNetwork, Network
 from lpr_core.recognize import CharacterRecognizer
 from model_training.bundle_card import ModelFacts, card, licence_note
@@ -66,6 +66,7 @@ class BundleOptions:
         machine: what its models were trained on.
         licence: of the weights; None: that of the pictures they learnt from.
         command: what exported it.
+        base: a bundle's folder, whose models it keeps where none is given.
     """
 
     name: str = "models"
@@ -74,6 +75,7 @@ class BundleOptions:
     machine: str = "unknown"
     licence: str | None = None
     command: str = ""
+    base: Path | None = None
 
 
 def save(network: keras.Model, path: Path) -> None:
@@ -179,22 +181,30 @@ def make_bundle(models: Sequence[TrainedModel], options: BundleOptions) -> dict[
     Raises:
         ExportError: a model differs from the trained one, or the bundle is too large.
         ModelError: there are figures to give on characters, but no model that reads them.
+        BundleError: the bundle whose models to keep is none, or damaged.
         OSError: what is to go into the card cannot be read.
     """
+    nothing = Bundle({"models": {}, "training": {}}, {}, "")
+    base = Bundle.load(options.base) if options.base else nothing
     sets = [load_held_out(folder) for folder in options.reports]
     results = options.results.read_text(encoding="utf-8") if options.results else ""
     if sets and not any(isinstance(model, TrainedCharacters) for model in models):
         raise ModelError(
             "--report takes folders of characters: give a character model to read them"
         )
-    files: dict[str, bytes] = {}
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "name": options.name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "models": {model.name: model.entry() for model in models},
-        "training": {model.name: _recorded(model.record) for model in models},
+        "models": base.manifest["models"] | {model.name: model.entry() for model in models},
+        "training": base.manifest["training"]
+        | {model.name: _recorded(model.record) for model in models},
+    }
+    files = {
+        name: base.files[name]
+        for entry in base.manifest["models"].values()
+        for name in entry["files"].values()
     }
     for model in models:
         names = manifest["models"][model.name]["files"]
@@ -230,9 +240,9 @@ def make_bundle(models: Sequence[TrainedModel], options: BundleOptions) -> dict[
         )
     manifest["models"] = bundle.manifest["models"]
     files["card.md"] = card(
-        options.name, facts, options.machine, portable(options.command), results
+        options.name, facts, options.machine, portable(options.command), results, base
     ).encode()
-    records = [(model.name, model.record) for model in models]
+    records = list(manifest["training"].items())
     files["LICENSE.md"] = licence_note(records, options.licence).encode()
     made = sealed(files, manifest)
     sizes = {name: len(content) for name, content in made.items()}
@@ -277,6 +287,7 @@ def export(
         OutputError: what is at `output` is not of this format.
         ModelError: a training's folder is none, or incomplete, or there are two of a kind; or Keras
             runs on another backend than TensorFlow.
+        BundleError: the bundle whose models to keep is none, or damaged.
         OSError: something to report on cannot be read.
     """
     check_output(output, form)
@@ -385,6 +396,9 @@ def main(argv: Sequence[str]) -> int:
     )
     of_bundle.add_argument("--machine", default="unknown", help="what it was trained on")
     of_bundle.add_argument("--licence", help="of the weights (by default that of the pictures)")
+    of_bundle.add_argument(
+        "--base", type=Path, metavar="BUNDLE", help="keep its models where no MODEL is given"
+    )
     options = parser.parse_args(argv)
     try:
         export(
@@ -398,9 +412,10 @@ def main(argv: Sequence[str]) -> int:
                 options.machine,
                 options.licence,
                 shlex.join(["platebeam", "export", *argv]),
+                options.base,
             ),
         )
-    except (ModelError, OutputError, OSError) as error:
+    except (BundleError, ModelError, OutputError, OSError) as error:
         print(f"platebeam export: {error}", file=sys.stderr)
         return 2
     except ExportError as error:

@@ -1,12 +1,15 @@
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import lpr_core
 from lpr_core.bundle import Bundle
 from lpr_core.networks import BACKENDS, BundledNetwork
+from lpr_core.plate_reader import PlateReader
 from lpr_core.recognize import ALPHABET, CharacterRecognizer
 from lpr_core.sequence import SequenceRecognizer
 from model_training import export, trained_models
@@ -183,6 +186,54 @@ def test_a_reader_alone_makes_a_bundle_that_reads(trained_reader, tmp_path, caps
     reads = read_samples(recognizer, samples)
     assert np.mean([read.right for read in reads]) > 0.5
     assert all(0 <= read.confidence < 1 for read in reads)
+
+
+def test_one_model_is_exchanged_and_the_others_are_kept(trained_detector, tmp_path, capsys):
+    output, before = tmp_path / "bundle", Bundle.load()
+    base = Path(lpr_core.__file__).parent / "bundles" / "default"
+    arguments = [str(trained_detector), "--output", str(output), "--name", "mixed"]
+    assert export.main([*arguments, "--base", str(base)]) == 0
+    bundle = Bundle.load(output)
+    kept = ("characters", "reader")
+    for name in kept:
+        assert bundle.manifest["models"][name] == before.manifest["models"][name]
+        assert bundle.manifest["training"][name] == before.manifest["training"][name]
+        for file in (f"{name}.tflite", f"{name}.keras"):
+            assert bundle.files[file] == before.files[file]
+    assert bundle.files["detector.tflite"] != before.files["detector.tflite"]
+    assert bundle.manifest["training"]["detector"]["command"].endswith("here=MIT")
+    # The reader that was kept tells which of the doubtful finds are plates.
+    entry = bundle.manifest["models"]["detector"]
+    assert ("doubtful" in entry) == (entry["threshold"] > 0.35)
+
+    card, card_before = (one.files["card.md"].decode() for one in (bundle, before))
+    title = "\n## Whole-plate reader\n"
+    assert card.split(title)[1].split("\n## ")[0] == card_before.split(title)[1].split("\n## ")[0]
+    for line in card_before.splitlines():
+        if line.startswith(("| Character CNN |", "| Whole-plate reader |")):
+            assert line in card.splitlines()
+    assert "finds 50.0% of their plates" in card and card.count("\n## Plate detector\n") == 1
+    said = f"`default` (SHA-256 `{before.sha256}`), with what its card says: Character CNN, Whole"
+    assert said in " ".join(card.split())
+    licence = bundle.files["LICENSE.md"].decode()
+    assert "| detector | `here` | MIT |" in licence and "| reader | `crops_us` | AGPL" in licence
+    read = PlateReader(bundle).read(np.full((240, 320), 90, np.uint8))
+    assert all(0 <= plate.confidence <= 1 for plate in read)
+
+    assert export.main([*arguments, "--base", str(tmp_path / "absent")]) == 2
+    assert f"no bundle folder at {tmp_path / 'absent'}" in capsys.readouterr().err
+
+
+def test_a_base_whose_card_says_nothing_of_a_model_is_refused(trained_detector, tmp_path, capsys):
+    bundle = Bundle.load()
+    files = {**bundle.files, "card.md": b"# Mine\n"}
+    (tmp_path / "base").mkdir()
+    for name, content in export.sealed(files, bundle.manifest).items():
+        (tmp_path / "base" / name).write_bytes(content)
+    arguments = [str(trained_detector), "--output", str(tmp_path / "bundle")]
+    assert export.main([*arguments, "--base", str(tmp_path / "base")]) == 2
+    assert "base bundle's card says nothing of its characters model" in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_models_are_told_apart_by_their_records(trained, tmp_path, capsys):
