@@ -413,7 +413,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except Exception as error:  # a store's driver raises what it likes
         told = str(error) or repr(error)
-        print(f"platebeam query: cannot write {options.write_to}: {told}", file=sys.stderr)
+        where = options.write_to or "the answer"
+        print(f"platebeam query: cannot write {where}: {told}", file=sys.stderr)
         return 2
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import io
 import json
@@ -421,6 +422,15 @@ def test_bad_options_are_told_in_a_line(
     hand: str, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
 ) -> None:
     assert line in refused(capsys, hand, *arguments)
+
+
+def test_an_answer_that_a_full_disk_cuts_is_told_in_a_line(
+    hand: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert query.main([hand, "--plate", "XY987"]) == 2
+    assert capsys.readouterr().err.startswith("platebeam query: cannot write the answer: ")
 
 
 def test_the_rest_of_a_plate_is_not_told(hand: str, capsys: pytest.CaptureFixture[str]) -> None:
