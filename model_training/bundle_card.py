@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lpr_core.bundle import Bundle, BundleError
@@ -45,14 +45,14 @@ Exported by
 {command}
 ```
 
-{kept}Trained on {machine}.
+{those} on {machine}.
 """
 
 KEPT = """\
 Kept from the bundle `{name}` (SHA-256 `{sha256}`),
-with what its card says: {titles}.
+with what its card says, of a detector beside the reader that it had there: {titles}.
 
-"""
+The others were trained"""
 
 SECTION = """\
 ## {title}
@@ -138,22 +138,53 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class Told:
+class CardEntry:
     """What a card says of one model: its row of the table, and its section."""
 
     row: str
     section: str
 
 
-def told(card: str) -> dict[str, Told]:
-    """What a bundle's card says of its models, by their names in the manifest."""
-    sections = {part.partition("\n")[0]: f"## {part}" for part in card.split("\n## ")[1:]}
-    rows = {line.split("|")[1].strip(): line for line in card.splitlines() if line.count("|") == 6}
-    return {
-        name: Told(rows[title], sections[title])
-        for name, title in TITLES.items()
-        if title in rows and title in sections
-    }
+@dataclass(frozen=True)
+class Kept:
+    """Models that a bundle takes over from another.
+
+    Attributes:
+        name, sha256: of that bundle.
+        models, training: of its manifest, by model.
+        entries: of its card, by model.
+        files: of these models, by name.
+    """
+
+    name: str = ""
+    sha256: str = ""
+    models: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    entries: dict[str, CardEntry] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def kept_from(base: Bundle, replaced: Collection[str]) -> Kept:
+    """What a bundle holds and says of all its models but those that are replaced.
+
+    Raises:
+        BundleError: its manifest or its card says nothing of one of them.
+    """
+    try:
+        models = {k: v for k, v in base.manifest["models"].items() if k not in replaced}
+        head, *sections = base.files["card.md"].decode().split("\n## ")
+        rows = {line.split("|")[1].strip(): line for line in head.splitlines() if "|" in line}
+        texts = {part.partition("\n")[0]: f"## {part}" for part in reversed(sections)}
+        return Kept(
+            base.manifest["name"],
+            base.sha256,
+            models,
+            {name: base.manifest["training"][name] for name in models},
+            {name: CardEntry(rows[TITLES[name]], texts[TITLES[name]]) for name in models},
+            {file: base.files[file] for m in models.values() for file in m["files"].values()},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"no model of that bundle can be kept: it lacks {error}") from None
 
 
 def card(
@@ -162,7 +193,7 @@ def card(
     machine: str,
     command: str,
     results: str,
-    base: Bundle,
+    kept: Kept,
 ) -> str:
     """A bundle's card in Markdown.
 
@@ -172,36 +203,25 @@ def card(
         machine: that they were trained on.
         command: what exported the bundle.
         results: figures on other data in Markdown, or "".
-        base: where its other models come from.
-
-    Raises:
-        BundleError: that bundle's card says nothing of one of them.
+        kept: its other models.
     """
-    now = {model.name: Told(_row(model), _section(model)) for model in models}
-    kept = [key for key in base.manifest["models"] if key not in now]
-    known = told(base.files.get("card.md", b"").decode()) | now
-    unknown = [key for key in kept if key not in known]
-    if unknown:
-        raise BundleError(f"the base bundle's card says nothing of its {unknown[0]} model")
-    both = {key: known[key] for key in TITLES if key in now or key in kept}
+    anew = {model.name: CardEntry(_row(model), _section(model)) for model in models}
+    both = kept.entries | anew
+    entries = {key: both[key] for key in TITLES if key in both}
     rows = ["| model | architecture | parameters | files | difference |", "|---|---|---|---|---|"]
+    titles = ", ".join(TITLES[key] for key in kept.entries)
+    those = KEPT.format(name=kept.name, sha256=kept.sha256, titles=titles) if titles else "Trained"
     head = HEAD.format(
         name=name,
-        models="\n".join([*rows, *(model.row for model in both.values())]),
+        models="\n".join([*rows, *(entry.row for entry in entries.values())]),
         command=command,
         machine=machine,
-        kept=KEPT.format(
-            titles=", ".join(TITLES[key] for key in kept),
-            name=base.manifest["name"],
-            sha256=base.sha256,
-        )
-        if kept
-        else "",
+        those=those,
     )
-    weak = [WEAKNESSES[key] for key in both]
-    if both.keys() & {"characters", "reader"}:
+    weak = [WEAKNESSES[key] for key in entries]
+    if entries.keys() & {"characters", "reader"}:
         weak.append(SCRIPTS)
-    parts = [head, *(model.section for model in both.values())]
+    parts = [head, *(entry.section for entry in entries.values())]
     if results:
         parts.append(f"## Figures on data that had no part in the training\n\n{results.strip()}\n")
     return "\n".join([*parts, "## Weaknesses\n", *weak, ""])

@@ -20,7 +20,7 @@ import numpy as np
 from lpr_core.bundle import FORMAT, FORMAT_VERSION, MANIFEST, Bundle, BundleError
 from lpr_core.networks import BACKENDS, BundledNetwork, Network
 from lpr_core.recognize import CharacterRecognizer
-from model_training.bundle_card import ModelFacts, card, licence_note
+from model_training.bundle_card import Kept, ModelFacts, card, kept_from, licence_note
 from model_training.characters import CharacterSet
 from model_training.classifiers import (
     SAVED_MODEL_FILE,
@@ -180,12 +180,12 @@ def make_bundle(models: Sequence[TrainedModel], options: BundleOptions) -> dict[
 
     Raises:
         ExportError: a model differs from the trained one, or the bundle is too large.
-        ModelError: there are figures to give on characters, but no model that reads them.
-        BundleError: the bundle whose models to keep is none, or damaged.
+        ModelError: there are figures to give on characters, but no model given that reads them.
+        BundleError: the bundle whose models to keep is none, or damaged, or says too little.
         OSError: what is to go into the card cannot be read.
     """
-    nothing = Bundle({"models": {}, "training": {}}, {}, "")
-    base = Bundle.load(options.base) if options.base else nothing
+    names = [model.name for model in models]
+    kept = kept_from(Bundle.load(options.base), names) if options.base else Kept()
     sets = [load_held_out(folder) for folder in options.reports]
     results = options.results.read_text(encoding="utf-8") if options.results else ""
     if sets and not any(isinstance(model, TrainedCharacters) for model in models):
@@ -197,19 +197,14 @@ def make_bundle(models: Sequence[TrainedModel], options: BundleOptions) -> dict[
         "format_version": FORMAT_VERSION,
         "name": options.name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "models": base.manifest["models"] | {model.name: model.entry() for model in models},
-        "training": base.manifest["training"]
-        | {model.name: _recorded(model.record) for model in models},
+        "models": kept.models | {model.name: model.entry() for model in models},
+        "training": kept.training | {model.name: _recorded(model.record) for model in models},
     }
-    files = {
-        name: base.files[name]
-        for entry in base.manifest["models"].values()
-        for name in entry["files"].values()
-    }
+    files = dict(kept.files)
     for model in models:
-        names = manifest["models"][model.name]["files"]
-        files[names["litert"]] = to_litert(model.shipped, model.size, model.half)
-        files[names["keras"]] = to_keras(model.shipped)
+        own = manifest["models"][model.name]["files"]
+        files[own["litert"]] = to_litert(model.shipped, model.size, model.half)
+        files[own["keras"]] = to_keras(model.shipped)
     bundle = Bundle.from_files(sealed(files, manifest))
     facts = []
     for model in models:
@@ -240,7 +235,7 @@ def make_bundle(models: Sequence[TrainedModel], options: BundleOptions) -> dict[
         )
     manifest["models"] = bundle.manifest["models"]
     files["card.md"] = card(
-        options.name, facts, options.machine, portable(options.command), results, base
+        options.name, facts, options.machine, portable(options.command), results, kept
     ).encode()
     records = list(manifest["training"].items())
     files["LICENSE.md"] = licence_note(records, options.licence).encode()
@@ -287,7 +282,7 @@ def export(
         OutputError: what is at `output` is not of this format.
         ModelError: a training's folder is none, or incomplete, or there are two of a kind; or Keras
             runs on another backend than TensorFlow.
-        BundleError: the bundle whose models to keep is none, or damaged.
+        BundleError: the bundle whose models to keep is none, or damaged, or says too little.
         OSError: something to report on cannot be read.
     """
     check_output(output, form)

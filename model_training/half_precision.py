@@ -72,6 +72,18 @@ def _scale_and_offset(layer: keras.Layer) -> tuple[Floats, Floats]:
     return scale, beta - mean * scale
 
 
+def _convolutions(network: keras.Model) -> list[keras.layers.Layer]:
+    import keras
+
+    kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
+    return [layer for layer in network.layers if type(layer) in kinds]
+
+
+def kernel_shapes(network: keras.Model) -> list[tuple[int, ...]]:
+    """Of the network's convolutions in their order, which folding changes not."""
+    return [tuple(layer.kernel.shape) for layer in _convolutions(network)]
+
+
 def unfold(folded: keras.Model, network: keras.Model, inputs: Floats) -> None:
     """Give a network with batch normalisation the function of one that was folded.
 
@@ -88,11 +100,7 @@ def unfold(folded: keras.Model, network: keras.Model, inputs: Floats) -> None:
     """
     import keras
 
-    def convolutions(model: keras.Model) -> list[keras.layers.Layer]:
-        kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
-        return [layer for layer in model.layers if type(layer) in kinds]
-
-    pairs = list(zip(convolutions(folded), convolutions(network), strict=True))
+    pairs = list(zip(_convolutions(folded), _convolutions(network), strict=True))
     follows = {
         id(layer.input): layer
         for layer in network.layers

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ from model_training.detector_pictures import (
     targets,
 )
 from model_training.glyphs import TrueTypeFont
-from model_training.half_precision import unfold
+from model_training.half_precision import kernel_shapes, unfold
 from model_training.options import add_fonts_option, chosen_fonts, rate, whole_number
 from model_training.plots import in_rows
 from model_training.training_folder import (
@@ -82,6 +83,9 @@ WARM_UP = 300
 
 SETTLING = 40
 """Batches that averaged weights are shown, so that their batch normalisation is their own."""
+
+SHOWN = 64
+"""Windows that tell the statistics of a network that was folded."""
 
 INPUT = (384, 512)
 """Height and width of what whole pictures are letterboxed to, here and in a bundle."""
@@ -222,21 +226,34 @@ def load_detector(path: Path) -> keras.Model:
         return load_whole(path)
 
 
-def begun(path: Path, windows: Sequence[Window]) -> keras.Model:
-    """A new network with the weights of a model file: one of a training's folder, or of a bundle,
-    whose normalisation was folded away and comes back with the statistics of what windows show.
+def trained_network(path: Path) -> keras.Model:
+    """The network of a model file, of a training's folder or of a bundle, to begin with.
 
     Raises:
-        TrainingError: the file is damaged, or of a network of another shape.
+        TrainingError: the file holds none, or one of another shape.
     """
-    trained, model = load_whole(path, optimizer=False), build_detector()
+    import keras
+
     try:
-        if len(trained.weights) == len(model.weights):
-            model.set_weights(trained.get_weights())
-        else:
-            unfold(trained, model, as_batch(windows)[0])
-    except ValueError:
-        raise TrainingError(f"{path}: a network of another shape: begin without it") from None
+        network = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+        raise TrainingError(f"{path}: no network to begin with") from None
+    if kernel_shapes(network) != kernel_shapes(build_detector()):
+        raise TrainingError(f"{path}: a network of another shape: begin without it")
+    return network
+
+
+def begun(trained: keras.Model, windows: Sequence[Window]) -> keras.Model:
+    """A new network with the weights of a trained one.
+
+    Normalisation that was folded away comes back with the statistics of what windows show.
+    """
+    model = build_detector()
+    if len(trained.weights) == len(model.weights):
+        model.set_weights(trained.get_weights())
+    else:
+        pictures = np.stack([pixels for pixels, _ in windows])[..., None]
+        unfold(trained, model, network_input(pictures))
     return model
 
 
@@ -557,7 +574,8 @@ def add_command(commands: Any) -> None:
         "--weights",
         type=Path,
         metavar="FILE",
-        help="a trained network to begin with, whose mistakes on the backgrounds are learnt from",
+        help="a trained network to begin with, of a bundle too; its mistakes on the backgrounds "
+        "are learnt from",
     )
     add("--seed", type=whole_number(0), default=0, help="of everything random (%(default)s)")
     add("--threads", type=whole_number(0), default=0, help="of the backend; 0: all cores")
@@ -597,8 +615,8 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     use_threads(options.threads)
     if options.threads:
         cv2.setNumThreads(options.threads)
-    before = load_whole(options.weights, optimizer=False) if options.weights else None
-    material = gather(options, chosen_fonts(options), before)
+    trained = trained_network(options.weights) if options.weights else None
+    material = gather(options, chosen_fonts(options), trained)
     check_data(earlier, material.records)
     options.output.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
@@ -612,7 +630,7 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     write_pictures(options.output / PICTURES_FILE, material.pictures)
     rng = np.random.default_rng([recipe.seed, 3])
     validation = [compose(material.validation, rng) for _ in range(recipe.validation)]
-    begin = begun(options.weights, validation) if options.weights else None
+    begin = begun(trained, validation[:SHOWN]) if trained else None
     with recorded(record_file, record, earlier, ended="metrics" in earlier):
         train(recipe, material.training, validation, options.output, options.resume, begin)
     history = read_history(options.output / HISTORY_FILE)

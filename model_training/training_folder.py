@@ -33,6 +33,9 @@ REFUSED_FILE = "refused.csv"
 
 GENERATOR_LICENCE = "own generator, MIT"
 
+BACKENDS = frozenset(("jax", "tensorflow", "torch"))
+"""Of Keras, as records list them among the libraries."""
+
 
 class TrainingError(Exception):
     """The data or the output folder does not allow what was asked; the message says why."""
@@ -82,9 +85,11 @@ def earlier_record(
         longer: allow more epochs than were asked for then, if the rate does not depend on them.
 
     Raises:
-        TrainingError: there is one, but it is damaged, not to be resumed, or was asked for
-            otherwise.
+        TrainingError: there is one, but it is damaged, not to be resumed, was asked for otherwise,
+            or is of another Keras backend, whose optimizers are others.
     """
+    import keras
+
     if not path.exists():
         return {}
     if not resume:
@@ -95,8 +100,13 @@ def earlier_record(
     try:
         earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         before = {"epochs": 0, **earlier["asked"]}
+        backends = BACKENDS.intersection(earlier.get("libraries", ()))
     except (ValueError, KeyError, TypeError):
         raise TrainingError(f"{path} is damaged: it does not say what was asked for") from None
+    if backends and keras.backend.backend() not in backends:
+        raise TrainingError(
+            f"{path.parent} was begun with KERAS_BACKEND={min(backends)}: go on with the same"
+        )
     now = json.loads(json.dumps(asked))
     changed = [name for name in now if now[name] != before.get(name)]
     if longer and now["schedule"] == "constant" and now["epochs"] > before["epochs"]:
@@ -149,24 +159,17 @@ def save_whole(model: keras.Model, path: Path) -> None:
     os.replace(beside, path)
 
 
-def load_whole(path: Path, optimizer: bool = True) -> keras.Model:
+def load_whole(path: Path) -> keras.Model:
     """Load what `save_whole` stored.
 
-    Args:
-        path: of the file.
-        optimizer: with its state, which other backends than the one that saved it cannot load.
-
     Raises:
-        TrainingError: the file is damaged, or of another backend.
+        TrainingError: the file is damaged.
     """
     import keras
 
     try:
-        return keras.saving.load_model(path, compile=optimizer)
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
-        if "keras.src.backend" in str(error):
-            message = "was saved on another Keras backend: go on with that, or begin again"
-            raise TrainingError(f"{path} {message}") from None
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
         raise TrainingError(f"{path} is damaged: delete it to begin again") from None
 
 

@@ -213,8 +213,13 @@ def test_one_model_is_exchanged_and_the_others_are_kept(trained_detector, tmp_pa
         if line.startswith(("| Character CNN |", "| Whole-plate reader |")):
             assert line in card.splitlines()
     assert "finds 50.0% of their plates" in card and card.count("\n## Plate detector\n") == 1
-    said = f"`default` (SHA-256 `{before.sha256}`), with what its card says: Character CNN, Whole"
-    assert said in " ".join(card.split())
+    words = " ".join(card.split())
+    assert (
+        f"Kept from the bundle `default` (SHA-256 `{before.sha256}`), with what its card" in words
+    )
+    assert (
+        "had there: Character CNN, Whole-plate reader. The others were trained on unknown." in words
+    )
     licence = bundle.files["LICENSE.md"].decode()
     assert "| detector | `here` | MIT |" in licence and "| reader | `crops_us` | AGPL" in licence
     read = PlateReader(bundle).read(np.full((240, 320), 90, np.uint8))
@@ -224,15 +229,23 @@ def test_one_model_is_exchanged_and_the_others_are_kept(trained_detector, tmp_pa
     assert f"no bundle folder at {tmp_path / 'absent'}" in capsys.readouterr().err
 
 
-def test_a_base_whose_card_says_nothing_of_a_model_is_refused(trained_detector, tmp_path, capsys):
-    bundle = Bundle.load()
-    files = {**bundle.files, "card.md": b"# Mine\n"}
-    (tmp_path / "base").mkdir()
-    for name, content in export.sealed(files, bundle.manifest).items():
-        (tmp_path / "base" / name).write_bytes(content)
-    arguments = [str(trained_detector), "--output", str(tmp_path / "bundle")]
-    assert export.main([*arguments, "--base", str(tmp_path / "base")]) == 2
-    assert "base bundle's card says nothing of its characters model" in capsys.readouterr().err
+def test_a_base_that_says_too_little_is_refused(trained_detector, tmp_path, capsys):
+    bundle, base = Bundle.load(), tmp_path / "base"
+    base.mkdir()
+    without_training = {
+        name: value for name, value in bundle.manifest.items() if name != "training"
+    }
+    without_reader = bundle.files["card.md"].replace(b"## Whole-plate", b"## Other")
+    for files, manifest, lack in (
+        (bundle.files, without_training, "'training'"),
+        ({**bundle.files, "card.md": without_reader}, bundle.manifest, "'Whole-plate reader'"),
+        ({**bundle.files, "card.md": b"# Mine\n"}, bundle.manifest, "'Character CNN'"),
+    ):
+        for name, content in export.sealed(files, manifest).items():
+            (base / name).write_bytes(content)
+        arguments = [str(trained_detector), "--output", str(tmp_path / "bundle")]
+        assert export.main([*arguments, "--base", str(base)]) == 2
+        assert f"can be kept: it lacks {lack}" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
 
 

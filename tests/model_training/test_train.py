@@ -166,6 +166,18 @@ def test_a_finished_training_is_resumed_for_more_epochs_only(pictures, tmp_path,
     assert "--epochs 3" in record_of(tmp_path)["command"]
 
 
+def test_a_training_of_another_backend_is_not_resumed(trained, tmp_path, capsys):
+    folder = tmp_path / "model"
+    shutil.copytree(trained, folder)
+    record = record_of(folder)
+    record["libraries"]["torch"] = record["libraries"].pop("tensorflow")
+    (folder / "training.json").write_text(json.dumps(record))
+    arguments = shlex.split(record["command"])[2:]
+    arguments[arguments.index("--output") + 1] = str(folder)
+    assert train.main([*arguments, "--resume"]) == 2
+    assert f"{folder} was begun with KERAS_BACKEND=torch" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["training.json", "last.keras", "history.csv"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.9])
 def test_what_is_damaged_is_named_and_left_alone(trained, tmp_path, capsys, name, share):
