@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, islice, takewhile
 
 import cv2
 import numpy as np
@@ -43,12 +42,14 @@ MAX_ENLARGEMENT = 2.0
 SIDE = 32
 """Pixels of which a side of the network's input is a multiple: its coarsest stride."""
 
-SECOND_LOOKS = (2, 16)
-"""Plates looked at again: so many of the best whatever their score, and at most."""
+FEW, LIKELY = 2, 0.3
+"""Candidates looked at again: the best few whatever their score, and those with this score."""
 
-LIKELY = 0.3
-"""Score at the first look from where more than the best few are looked at again: no plate of the
-pictures kept from training had less."""
+MORE = 4
+"""So many more are looked at again where nothing sure is found."""
+
+MOST = 16
+"""Looked at again of the candidates in the parts of a large picture."""
 
 WINDOW = (128, 192)
 """Height and width of the network's input at the second look, pixels."""
@@ -61,6 +62,10 @@ PLATE_WIDTH, PLATE_HEIGHT = 90.0, 60.0
 
 LARGE = 2.0
 """By how much a picture is shrunk for the first look, from where it is searched in parts too."""
+
+CLOSE_UP = 2
+"""By how much the input is shrunk for a picture in which nothing sure is found: a plate may fill
+it, and those that the network learnt from are no wider than half of the largest input."""
 
 TILES = 0.6
 """Width and height of each of the four parts of a large picture, in shares of its own."""
@@ -148,8 +153,8 @@ def without_overlaps(detections: Iterable[PlateDetection]) -> Iterator[PlateDete
             yield one
 
 
-def _surest_first(detections: Iterable[PlateDetection]) -> Iterator[PlateDetection]:
-    return without_overlaps(sorted(detections, key=lambda detection: -detection.score))
+def _surest_first(detections: Iterable[PlateDetection]) -> list[PlateDetection]:
+    return list(without_overlaps(sorted(detections, key=lambda detection: -detection.score)))
 
 
 class HeatmapDetector:
@@ -158,8 +163,9 @@ class HeatmapDetector:
     The first look shrinks or enlarges the picture to the largest input that the bundle tells. The
     second shows it one candidate after the other, turned upright and as large as it knows plates
     best; its corners are those of the second look, its score a geometric mean of both looks'. A
-    large picture in which nothing is found is searched in parts. What is less sure than the
-    bundle's threshold, yet not hopeless, is found with the condition that it can be read.
+    picture in which nothing sure is found is looked at with half of that input too, for plates that
+    fill it; a large one in which nothing at all is found is searched in parts. What is less sure
+    than the bundle's threshold, yet not hopeless, is found with the condition that it can be read.
 
     Args:
         bundle: holds the network and its threshold.
@@ -200,31 +206,35 @@ class HeatmapDetector:
 
     def _find(self, image: Image) -> list[PlateDetection]:
         levels = [image]
-        found = self._look_again(levels, self._look(levels))
+        candidates = self._look(levels)
+        best = max(FEW, sum(one.score >= LIKELY for one in candidates))
+        found = self._look_again(levels, candidates[:best])
+        if not any(one.score >= self._threshold for one in found):
+            close = self._look(levels, CLOSE_UP)[:MORE]
+            found += self._look_again(levels, candidates[best : best + MORE] + close)
         if not found and _scale(image, self._longest, self._shortest) < 1 / LARGE:
             height, width = image.shape
-            candidates = []
+            parts = []
             for y in (0, height - round(TILES * height)):
                 for x in (0, width - round(TILES * width)):
                     part = image[y : y + round(TILES * height), x : x + round(TILES * width)]
-                    candidates += [_moved(one, x, y) for one in self._look([part])]
-            found = self._look_again(levels, _surest_first(candidates))
-        return found
+                    parts += [_moved(one, x, y) for one in self._look([part])]
+            found = self._look_again(levels, _surest_first(parts)[:MOST])
+        return _surest_first(found)
 
-    def _look(self, levels: list[Image]) -> Iterator[PlateDetection]:
-        """Candidates of a picture as a whole, in its pixels."""
-        seen, back = letterbox(levels, self._longest, self._shortest)
+    def _look(self, levels: list[Image], shrunk: int = 1) -> list[PlateDetection]:
+        """Candidates of a picture as a whole, in its pixels, surest first; `shrunk`: of the largest
+        input.
+        """
+        seen, back = letterbox(levels, self._longest // shrunk, self._shortest // shrunk)
         least = self._least ** (1 / (1 - SECOND_SHARE))  # even where the second is all sure
-        return (after(one, back) for one in plates_of(self._run(seen), least, self._stride))
+        return [after(one, back) for one in plates_of(self._run(seen), least, self._stride)]
 
     def _look_again(
-        self, levels: list[Image], candidates: Iterator[PlateDetection]
+        self, levels: list[Image], candidates: Sequence[PlateDetection]
     ) -> list[PlateDetection]:
-        """The candidates, surest first, that are plates at the second look too."""
-        few, most = SECOND_LOOKS
-        best = islice(candidates, few)
-        likely = takewhile(lambda one: one.score >= LIKELY, candidates)
-        seen = (self._seen_again(levels, one) for one in islice(chain(best, likely), most))
+        """Those that are plates at the second look too, none over another, surest first."""
+        seen = (self._seen_again(levels, one) for one in candidates)
         return [
             one if one.score >= self._threshold else replace(one, least_confidence=self._confidence)
             for one in _surest_first(one for one in seen if one.score >= self._least)

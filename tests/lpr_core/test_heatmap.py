@@ -162,6 +162,28 @@ def test_beyond_the_best_two_only_what_is_likely_is_looked_at_again(detector):
         assert len(network.shown) == 1 + looked_at
 
 
+def test_where_nothing_is_sure_four_more_are_looked_at_again(detector):
+    network = detector._network
+    plates = [plate((60 + 80 * (i % 3), 100 + 60 * (i // 3)), 50, 14, 0) for i in range(9)]
+
+    def no_plates_but_the_last(batch):
+        output = network(batch)
+        plates_seen = output[..., 0] > 0
+        if batch.shape[1:3] == (HEIGHT, WIDTH):
+            output[plates_seen, 0] = np.linspace(-1, -2, plates_seen.sum())
+        elif batch.shape[1:3] != WINDOW or len(network.shown) < 8:
+            output[..., 0] = NO_PLATE
+        return output
+
+    detector._network = no_plates_but_the_last
+    (found,) = detector.detect(picture_of((512, 384), *plates))
+    # The best two, then half of the input, and four more, of which the last is a plate.
+    looks = [(384, 512), WINDOW, WINDOW, (192, 256), *[WINDOW] * 4]
+    assert [shown.shape for shown in network.shown] == looks
+    first, second = 1 / (1 + np.exp(1.625)), 1 / (1 + np.exp(-6))
+    assert found.score == pytest.approx(np.cbrt(first * second**2), abs=1e-6)
+
+
 def test_the_second_look_shows_plates_upright_and_large(detector):
     detector.detect(picture_of((1280, 720), plate((600, 400), 60, 15, 30)))
     again = detector._network.shown[1]
@@ -179,13 +201,31 @@ def test_a_small_plate_of_a_large_picture_is_found_in_a_part(detector):
     corners = plate((2900, 2304), 36, 9, 0)  # 5 by 1 pixels at the first look: too grey
     (found,) = detector.detect(picture_of((4000, 3000), corners))
     assert away(found, corners) < 2
-    assert len(detector._network.shown) == 6
+    assert len(detector._network.shown) == 7  # whole, smaller, four parts, and closely
+
+
+@pytest.mark.parametrize("scale", [1, 8])
+def test_a_plate_too_large_for_the_first_look_is_found_in_a_smaller_one(detector, scale):
+    network = detector._network
+
+    def knows_no_large_plates(batch):
+        output = network(batch)
+        if (network.shown[-1] > 200).any(axis=0).sum() > 300:
+            output[..., 0] = NO_PLATE
+        return output
+
+    detector._network = knows_no_large_plates
+    corners = scale * plate((260, 200), 440, 100, 8)
+    (found,) = detector.detect(picture_of((512 * scale, 384 * scale), corners))
+    assert away(found, corners) < 1.2 * scale * 440 / 90
+    # And not in parts, which show parts of it.
+    assert [shown.shape for shown in network.shown] == [(384, 512), (192, 256), WINDOW]
 
 
 @pytest.mark.parametrize("size", [(512, 384), (4000, 3000), (30, 700), (3, 2)])
 def test_a_picture_without_a_plate_gives_none(detector, size):
     assert detector.detect(np.zeros(size[::-1], np.uint8)) == []
-    assert len(detector._network.shown) <= 5
+    assert len(detector._network.shown) <= 6
 
 
 @pytest.mark.parametrize(
