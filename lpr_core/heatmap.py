@@ -42,8 +42,9 @@ MAX_ENLARGEMENT = 2.0
 SIDE = 32
 """Pixels of which a side of the network's input is a multiple: its coarsest stride."""
 
-FEW, LIKELY = 2, 0.3
-"""Candidates looked at again: the best few whatever their score, and those with this score."""
+FEW, LIKELY = 2, 0.4
+"""Candidates looked at again: the best few whatever their score, and those with this score, which
+all plates of the pictures kept from training had, but for the best few."""
 
 MORE = 4
 """So many more are looked at again where nothing sure is found."""
@@ -209,9 +210,10 @@ class HeatmapDetector:
         candidates = self._look(levels)
         best = max(FEW, sum(one.score >= LIKELY for one in candidates))
         found = self._look_again(levels, candidates[:best])
-        if not any(one.score >= self._threshold for one in found):
-            close = self._look(levels, CLOSE_UP)[:MORE]
-            found += self._look_again(levels, candidates[best : best + MORE] + close)
+        if not self._is_sure(found):
+            found += self._look_again(levels, self._look(levels, CLOSE_UP)[:FEW])
+        if not self._is_sure(found):
+            found += self._look_again(levels, candidates[best : best + MORE])
         if not found and _scale(image, self._longest, self._shortest) < 1 / LARGE:
             height, width = image.shape
             parts = []
@@ -221,6 +223,9 @@ class HeatmapDetector:
                     parts += [_moved(one, x, y) for one in self._look([part])]
             found = self._look_again(levels, _surest_first(parts)[:MOST])
         return _surest_first(found)
+
+    def _is_sure(self, found: Iterable[PlateDetection]) -> bool:
+        return any(one.score >= self._threshold for one in found)
 
     def _look(self, levels: list[Image], shrunk: int = 1) -> list[PlateDetection]:
         """Candidates of a picture as a whole, in its pixels, surest first; `shrunk`: of the largest
