@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float32]
 Network = Callable[[Floats], Floats]
 """A batch of shape (n, …) to its outputs of shape (n, …)."""
 
-SHAPES = 12
+SHAPES = 8
 """Of inputs for which a network is kept ready, 9 MB each at most: those of plates and of the usual
 shapes of pictures, upright and lying."""
 
