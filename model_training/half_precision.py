@@ -84,29 +84,28 @@ def kernel_shapes(network: keras.Model) -> list[tuple[int, ...]]:
     return [tuple(layer.kernel.shape) for layer in _convolutions(network)]
 
 
-def unfold(folded: keras.Model, network: keras.Model, inputs: Floats) -> None:
-    """Give a network with batch normalisation the function of one that was folded.
+def unfold(trained: keras.Model, network: keras.Model, inputs: Floats) -> None:
+    """Give a network the function of a trained one, from which its training goes on.
 
-    Normalisation gets the statistics that the inputs have there, so that a training goes on from
-    where it was.
+    Normalisation that was folded away comes back with the statistics that the inputs have there.
 
     Args:
-        folded: what `fold` made of a network of the same architecture.
+        trained: a network of the same architecture, or what `fold` made of one.
         network: gets its weights; all its normalisation follows a convolution.
         inputs: as many as tell the statistics.
-
-    Raises:
-        ValueError: the two are of different architectures.
     """
     import keras
 
-    pairs = list(zip(_convolutions(folded), _convolutions(network), strict=True))
+    if len(trained.weights) == len(network.weights):
+        network.set_weights(trained.get_weights())
+        return
+    pairs = list(zip(_convolutions(trained), _convolutions(network), strict=True))
     follows = {
         id(layer.input): layer
         for layer in network.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     }
-    outputs = keras.Model(folded.inputs, [before.output for before, _ in pairs]).predict(
+    outputs = keras.Model(trained.inputs, [before.output for before, _ in pairs]).predict(
         inputs, verbose=0
     )
     for (before, after), output in zip(pairs, outputs, strict=True):

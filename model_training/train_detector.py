@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -37,7 +36,7 @@ from model_training.detector_pictures import (
     targets,
 )
 from model_training.glyphs import TrueTypeFont
-from model_training.half_precision import kernel_shapes, unfold
+from model_training.half_precision import unfold
 from model_training.options import add_fonts_option, chosen_fonts, rate, whole_number
 from model_training.plots import in_rows
 from model_training.training_folder import (
@@ -57,6 +56,7 @@ from model_training.training_folder import (
     read_history,
     recorded,
     save_whole,
+    trained_network,
     use_threads,
     write_json,
 )
@@ -150,7 +150,7 @@ def train(
     validation: Sequence[Window],
     output: Path,
     resume: bool = False,
-    begin: keras.Model | None = None,
+    trained: keras.Model | None = None,
 ) -> None:
     """Build and fit a network, leaving everything about it in a folder.
 
@@ -161,7 +161,7 @@ def train(
         output: an existing folder. Gets best.keras (averaged weights), and after each epoch
             last.keras (with the optimizer's state), history.csv, curves.png and worst.png.
         resume: go on after the last whole epoch that `output` holds, if any.
-        begin: a trained network whose weights to begin with; None: random ones.
+        trained: a network whose weights to begin with; None: random ones.
 
     Raises:
         TrainingError: what is to be resumed is damaged.
@@ -175,8 +175,8 @@ def train(
         model = load_detector(checkpoint)
     else:
         model = build_detector()
-        if begin:
-            model.set_weights(begin.get_weights())
+        if trained:
+            unfold(trained, model, as_batch(validation[:SHOWN])[0])
         compile_detector(model, recipe, len(pictures))
     done = int(model.optimizer.iterations) // len(pictures)
     best = keep_history(history, done, "val_loss", "min")
@@ -224,37 +224,6 @@ def load_detector(path: Path) -> keras.Model:
 
     with keras.saving.custom_object_scope({"detector_loss": detector_loss}):
         return load_whole(path)
-
-
-def trained_network(path: Path) -> keras.Model:
-    """The network of a model file, of a training's folder or of a bundle, to begin with.
-
-    Raises:
-        TrainingError: the file holds none, or one of another shape.
-    """
-    import keras
-
-    try:
-        network = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
-        raise TrainingError(f"{path}: no network to begin with") from None
-    if kernel_shapes(network) != kernel_shapes(build_detector()):
-        raise TrainingError(f"{path}: a network of another shape: begin without it")
-    return network
-
-
-def begun(trained: keras.Model, windows: Sequence[Window]) -> keras.Model:
-    """A new network with the weights of a trained one.
-
-    Normalisation that was folded away comes back with the statistics of what windows show.
-    """
-    model = build_detector()
-    if len(trained.weights) == len(model.weights):
-        model.set_weights(trained.get_weights())
-    else:
-        pictures = np.stack([pixels for pixels, _ in windows])[..., None]
-        unfold(trained, model, network_input(pictures))
-    return model
 
 
 def compile_detector(model: keras.Model, recipe: Recipe, steps: int) -> None:
@@ -615,7 +584,7 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     use_threads(options.threads)
     if options.threads:
         cv2.setNumThreads(options.threads)
-    trained = trained_network(options.weights) if options.weights else None
+    trained = trained_network(options.weights, build_detector()) if options.weights else None
     material = gather(options, chosen_fonts(options), trained)
     check_data(earlier, material.records)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -630,9 +599,8 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
     write_pictures(options.output / PICTURES_FILE, material.pictures)
     rng = np.random.default_rng([recipe.seed, 3])
     validation = [compose(material.validation, rng) for _ in range(recipe.validation)]
-    begin = begun(trained, validation[:SHOWN]) if trained else None
     with recorded(record_file, record, earlier, ended="metrics" in earlier):
-        train(recipe, material.training, validation, options.output, options.resume, begin)
+        train(recipe, material.training, validation, options.output, options.resume, trained)
     history = read_history(options.output / HISTORY_FILE)
     best = int(np.argmin(history["val_loss"]))
     record["metrics"] = {"best_epoch": best + 1, "last_epoch": len(history["val_loss"])} | {

@@ -53,6 +53,7 @@ from model_training.training_folder import (
     recorded,
     save_whole,
     seed_dropout,
+    trained_network,
     use_threads,
     write_json,
     write_refused,
@@ -138,7 +139,7 @@ def gather(
     cache: Path,
     workers: int,
     validation_share: float,
-    voter: Path | None = None,
+    voter: keras.Model | None = None,
 ) -> ReaderData:
     """Load the folders, render the rest and split both by text.
 
@@ -148,7 +149,7 @@ def gather(
         cache: folder of the rendered crops.
         workers: processes to render in.
         validation_share: share of each folder's texts.
-        voter: a reader's model file: see `without_outvoted`.
+        voter: another reader: see `without_outvoted`.
 
     Raises:
         FileNotFoundError: a folder has no crop to learn from.
@@ -174,7 +175,7 @@ def gather(
     return ReaderData(tuple(part for part, _ in parts), learnt, validation, tuple(records), refused)
 
 
-def without_outvoted(crops: PlateCrops, voter: Path) -> PlateCrops:
+def without_outvoted(crops: PlateCrops, voter: keras.Model) -> PlateCrops:
     """Without the labels of machines that another reader contradicts.
 
     Readers that agree may be wrong together, where all take an emblem for a character or the
@@ -183,15 +184,12 @@ def without_outvoted(crops: PlateCrops, voter: Path) -> PlateCrops:
 
     Args:
         crops: a set; one that people labelled stays whole.
-        voter: the other reader's model file.
+        voter: the other reader.
     """
-    import keras
-
     if not crops.machine_labelled:
         return crops
-    network = keras.saving.load_model(voter, compile=False)
     pictures, texts = validation_crops([crops])
-    logits = network.predict(pictures[..., None], batch_size=256, verbose=0)
+    logits = voter.predict(pictures[..., None], batch_size=256, verbose=0)
     likely = log_probabilities_of(logits)
     outvoted, refused = np.zeros(len(texts), bool), []
     for number, (frames, text) in enumerate(zip(likely, texts, strict=True)):
@@ -200,7 +198,7 @@ def without_outvoted(crops: PlateCrops, voter: Path) -> PlateCrops:
         same = normalise_text(read, fold=True) == normalise_text(text, fold=True)
         outvoted[number] = not same and probability >= SURE_VOTE
         if outvoted[number]:
-            reason = f"machines label it {text}, {voter.parent.name} reads {read}"
+            reason = f"machines label it {text}, another reader reads {read}"
             refused.append(Refused(Path(crops.name), reason))
     return replace(crops.part(~outvoted), refused=(*crops.refused, *refused))
 
@@ -290,7 +288,9 @@ def compile_model(model: keras.Model, recipe: Recipe) -> None:
     )
 
 
-def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: Path | None) -> None:
+def train(
+    recipe: Recipe, data: ReaderData, output: Path, resume: bool, trained: keras.Model | None
+) -> None:
     """Fit a network, leaving everything about it in a folder, as `train_characters.train` does.
 
     Beside best.keras (chosen by the mean share of validation plates read right, each set counting
@@ -302,7 +302,7 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
         data: see `gather`.
         output: an existing folder.
         resume: go on after the last whole epoch that `output` holds, if any.
-        start: a model file whose weights to begin with; None: random ones.
+        trained: a network whose weights to begin with; None: random ones.
     """
     import keras
 
@@ -312,9 +312,7 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
     if resume and checkpoint.exists():
         model = load_whole(checkpoint)
     else:
-        model = reader_network()
-        if start is not None:
-            model.set_weights(started_with(start, shown, recipe.easy_epochs).get_weights())
+        model = started_with(trained, shown, recipe.easy_epochs) if trained else reader_network()
         compile_model(model, recipe)
     done = int(model.optimizer.iterations) // recipe.steps
     best = keep_history(history, done, "val_exact", "max")
@@ -356,26 +354,16 @@ def train(recipe: Recipe, data: ReaderData, output: Path, resume: bool, start: P
         ],
     )
     write_validation(output / VALIDATION_FILE, data.validation)
-    if start is not None and recipe.blended < 1:
-        blend(output, started_with(start, shown, recipe.easy_epochs), recipe.blended)
+    if trained and recipe.blended < 1:
+        blend(output, started_with(trained, shown, recipe.easy_epochs), recipe.blended)
 
 
-def started_with(start: Path, shown: keras.utils.PyDataset, epoch: int) -> keras.Model:
-    """The network of a model file: one of a training's folder, or of a bundle, whose normalisation
-    was folded away and comes back with the statistics of what that epoch shows.
-    """
-    import keras
-
-    given = keras.saving.load_model(start, compile=False)
+def started_with(trained: keras.Model, shown: keras.utils.PyDataset, epoch: int) -> keras.Model:
+    """A new network that begins as a trained one, by what that epoch shows: see `unfold`."""
     network = reader_network()
-    if len(given.weights) == len(network.weights):
-        return given
     shown.start(epoch)
     first = range(min(START_BATCHES, len(shown)))
-    try:
-        unfold(given, network, np.concatenate([shown[number][0] for number in first]))
-    except ValueError as error:
-        raise ValueError(f"{start} is no reader to start from: {error}") from None
+    unfold(trained, network, np.concatenate([shown[number][0] for number in first]))
     return network
 
 
@@ -568,7 +556,10 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
     earlier = earlier_record(output / TRAINING_FILE, asked, options.resume)
     start_sha256 = options.start and hashlib.sha256(options.start.read_bytes()).hexdigest()
     use_threads(options.threads)
-    output.mkdir(parents=True, exist_ok=True)
+    trained, voter = (
+        trained_network(path, reader_network()) if path else None
+        for path in (options.start, options.third_vote)
+    )
     rendered = RenderedCrops(options.seed, options.rendered, fonts)
     cache = options.cache or output / "rendered"
     data = gather(
@@ -577,7 +568,7 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
         cache,
         options.workers,
         options.validation_share,
-        options.third_vote,
+        voter,
     )
     check_data(earlier, data.records)
     for item in data.records:
@@ -594,9 +585,10 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
         "start_sha256": start_sha256,
         "libraries": library_versions(),
     }
+    output.mkdir(parents=True, exist_ok=True)
     write_refused(output / REFUSED_FILE, data.refused)
     with recorded(output / TRAINING_FILE, record, earlier, ended="metrics" in earlier):
-        train(recipe, data, output, options.resume, options.start)
+        train(recipe, data, output, options.resume, trained)
     history = read_history(output / HISTORY_FILE)
     best = int(np.argmax(history["val_exact"]))
     figures = {name: values[best] for name, values in history.items() if name.startswith("val_")}

@@ -18,6 +18,7 @@ from zipfile import BadZipFile
 import cv2
 
 from model_training.characters import Refused
+from model_training.half_precision import kernel_shapes
 
 if TYPE_CHECKING:
     import keras
@@ -171,6 +172,27 @@ def load_whole(path: Path) -> keras.Model:
         return keras.saving.load_model(path)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile):
         raise TrainingError(f"{path} is damaged: delete it to begin again") from None
+
+
+def trained_network(path: Path, untrained: keras.Model) -> keras.Model:
+    """The network of a model file, of a training's folder or of a bundle.
+
+    Args:
+        path: of the file.
+        untrained: a network of the architecture that it must have.
+
+    Raises:
+        TrainingError: the file holds none, or one of another shape.
+    """
+    import keras
+
+    try:
+        network = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+        raise TrainingError(f"{path}: no network") from None
+    if kernel_shapes(network) != kernel_shapes(untrained):
+        raise TrainingError(f"{path}: a network of another shape")
+    return network
 
 
 def seed_dropout(model: keras.Model, seed: int, steps: int) -> None:

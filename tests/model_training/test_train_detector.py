@@ -16,16 +16,15 @@ import keras
 from model_training import train, train_detector
 from model_training.detector_network import build_detector, detector_loss
 from model_training.detector_pictures import Backdrop, Cutout, Truth, rendered_faces
-from model_training.half_precision import fold
+from model_training.half_precision import fold, unfold
 from model_training.train_detector import (
     Recipe,
     as_batch,
-    begun,
     compile_detector,
     doubts,
     measure,
-    trained_network,
 )
+from model_training.training_folder import trained_network
 
 pytestmark = [
     pytest.mark.long,
@@ -106,7 +105,7 @@ def test_weights_of_no_such_network_are_refused_before_any_work(pictures, tmp_pa
     other = keras.Model(picture, keras.layers.Conv2D(9, 3, strides=8, padding="same")(picture))
     other.save(tmp_path / "other.keras")
     (tmp_path / "none.keras").write_bytes(b"none")
-    for name, told in (("other", "a network of another shape"), ("none", "no network to begin")):
+    for name, told in (("other", "a network of another shape"), ("none", "no network")):
         weights = tmp_path / f"{name}.keras"
         assert run(pictures, tmp_path / "model", "--weights", str(weights)) == 2
         assert capsys.readouterr().err.startswith(f"platebeam train: {weights}: {told}")
@@ -124,7 +123,8 @@ def test_a_training_goes_on_from_a_bundle_whose_normalisation_was_folded_away(tm
     folded = fold(network)
     folded.save(tmp_path / "detector.keras")
     expected = folded.predict_on_batch(pictures)
-    again = begun(trained_network(tmp_path / "detector.keras"), windows)
+    again = build_detector()
+    unfold(trained_network(tmp_path / "detector.keras", again), again, pictures)
     np.testing.assert_allclose(again.predict_on_batch(pictures), expected, rtol=1e-3, atol=1e-3)
     # The statistics are those of the windows: a step of training sees the same function too.
     learning = keras.ops.convert_to_numpy(again(pictures, training=True))
@@ -153,7 +153,7 @@ def test_weights_that_another_backend_saved_will_do_to_begin_with(tmp_path, eage
                 config["compile_config"]["optimizer"] |= there
                 content = json.dumps(config).encode()
             after.writestr(name, content)
-    begun_with = begun(trained_network(tmp_path / "there.keras"), windows)
+    begun_with = trained_network(tmp_path / "there.keras", build_detector())
     for own, other in zip(network.get_weights(), begun_with.get_weights(), strict=True):
         np.testing.assert_array_equal(own, other)
 

@@ -2,12 +2,15 @@ import csv
 import json
 import shlex
 import shutil
+from importlib import resources
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
 pytest.importorskip("tensorflow", reason="training needs the extra `train`")
+import keras
+
 from lpr_core.recognize import ALPHABET
 from lpr_core.sequence import pattern_of
 from model_training import train
@@ -27,6 +30,8 @@ from model_training.train_reader import (
 from tests.model_training.conftest import EASY_CROPS, shrink_reader
 
 pytestmark = pytest.mark.long
+
+DETECTOR = resources.files("lpr_core") / "bundles" / "default" / "detector.keras"
 
 SHORT = ("--epoch-size", "32", "--batch-size", "16", "--warm-up", "1", "--easy-epochs", "0")
 
@@ -84,8 +89,6 @@ def test_a_training_of_a_minute_learns_to_read(trained_reader):
 
 
 def test_plates_it_was_not_trained_on_are_read(trained_reader):
-    import keras
-
     network = keras.saving.load_model(trained_reader / "best.keras", compile=False)
     sets = read_validation(trained_reader / "validation.npz")
     assert [crops.name for crops in sets] == ["rendered"]
@@ -114,8 +117,6 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(run, tmp_path, monk
 
 
 def test_a_training_is_blended_with_what_it_was_started_with(run, trained_reader, tmp_path):
-    import keras
-
     start, output = trained_reader / "best.keras", tmp_path / "model"
     options = ("--start", str(start), "--blended", "0.25", "--epochs", "1")
     assert run(output, *options) == 0
@@ -134,8 +135,6 @@ def test_a_training_is_blended_with_what_it_was_started_with(run, trained_reader
 
 
 def test_a_training_starts_with_a_bundles_reader_too(run, trained_reader, tmp_path):
-    import keras
-
     trained = keras.saving.load_model(trained_reader / "best.keras", compile=False)
     fold(trained).save(tmp_path / "reader.keras")
     shares = []
@@ -214,7 +213,8 @@ def label_by_machines(folder, wrong=0):
 def test_another_reader_outvotes_machines_but_not_people(run, real_crops, trained_reader, tmp_path):
     voter = trained_reader / "best.keras"
     by_people = load_crops(real_crops)
-    assert without_outvoted(by_people, voter) is by_people
+    network = keras.saving.load_model(voter, compile=False)
+    assert without_outvoted(by_people, network) is by_people
     label_by_machines(real_crops, wrong=20)
     options = ("--data", str(real_crops), "--third-vote", str(voter), "--epochs", "1")
     assert run(tmp_path / "model", *options) == 0
@@ -230,6 +230,8 @@ def test_another_reader_outvotes_machines_but_not_people(run, real_crops, traine
     [
         (("--data", "nowhere"), "nowhere"),
         (("--start", "nowhere.keras"), "nowhere.keras"),
+        (("--start", __file__), f"{__file__}: no network"),
+        (("--third-vote", str(DETECTOR)), f"{DETECTOR}: a network of another shape"),
         (("--blended", "0.5"), "--start"),
     ],
 )
@@ -237,6 +239,7 @@ def test_what_cannot_work_is_said_in_a_line(run, tmp_path, capsys, options, mess
     assert run(tmp_path / "model", *options) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if "platebeam" in line]
     assert len(error) == 1 and error[0].startswith("platebeam train: ") and message in error[0]
+    assert not (tmp_path / "model").exists()
 
 
 def test_repeated_frames_and_blanks_are_dropped():
