@@ -28,7 +28,7 @@ from pipelines.inputs import (
 )
 from pipelines.metrics import AddCounts, Counts
 from pipelines.progress import announce
-from pipelines.resume import EarlierRead, EarlierReads, Resume
+from pipelines.resume import EarlierRead, EarlierReads, Resume, standing
 from pipelines.uris import OpensStores
 
 GROUPS = 4096
@@ -165,11 +165,11 @@ def _unless_unchanged(
     """The ref if it has to be read, or if only load can tell: of a manifest's pictures the version,
     with --resume=content the bytes."""
     by_content = resume is Resume.CONTENT
-    marks = {read.sha256 if by_content else read.version for read in earlier} - {None}
+    marks = standing(earlier, resume)
     if ref.problem is not None or not marks:
         return ref
     if by_content or ref.version is None:
-        return replace(ref, known=tuple(sorted(map(str, marks))))
+        return replace(ref, known=tuple(marks))
     return None if ref.version in marks else ref
 
 
@@ -180,12 +180,13 @@ class GatherInputs(beam.PTransform):
     Attributes:
         truths: the plates known.
         resume: by what an input that was read before is known again.
-        earlier: files of images tables to look for such inputs in; none: every input is read.
+        earlier: files of images tables to look for such inputs in, each with its run's place; none:
+            every input is read.
     """
 
     truths: TruthFiles
     resume: Resume
-    earlier: Sequence[str]
+    earlier: Sequence[tuple[int, str]]
 
     def expand(self, listings: Any) -> Any:
         """List, group, gather, spread."""

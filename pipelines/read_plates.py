@@ -261,7 +261,7 @@ class Job:
     arguments: argparse.Namespace
     listings: list[Listing]
     truths: TruthFiles
-    earlier: list[str]
+    earlier: list[tuple[int, str]]
     outputs: list[Output]
     reader: SharedReader
     limits: Limits
@@ -401,7 +401,9 @@ def _outputs(plan: RunPlan, key_file: str | None) -> list[Output]:
         raise OptionError(str(error)) from error
 
 
-def _check_outputs(outputs: Sequence[Output], arguments: argparse.Namespace) -> list[str]:
+def _check_outputs(
+    outputs: Sequence[Output], arguments: argparse.Namespace
+) -> list[tuple[int, str]]:
     """Whether they can be written to; with --resume, the files of earlier runs to look into."""
     resumes = arguments.resume is not None
     found = [_check_output(output.plan, resumes) for output in reversed(outputs)]

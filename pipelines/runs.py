@@ -1,12 +1,14 @@
 """`platebeam runs`: which runs an output folder holds, and what lies there that none committed.
 
 A job that died leaves data files behind that no record lists: nobody reads them, but they take
-space. A job that still runs has such files too, so what is younger than --min-age stays.
+space. A job that still runs has such files too, so a run that wrote a file within --min-age keeps
+all of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 from collections import defaultdict
@@ -54,12 +56,14 @@ def uncommitted(output: str, records: Sequence[dict[str, Any]]) -> list[LeftFile
     fs, root = open_store(output)
     listed = {f"{root}/{file['path']}" for record in records for file in record["files"]}
     listed |= {f"{root}/runs/{record['run_id']}.json" for record in records}
-    return [
-        LeftFile(_run_of(path), path, int(info["size"]), fs.modified(path).astimezone(timezone.utc))
-        for folder in (*SCHEMAS, "runs")
-        for path, info in sorted(fs.find(f"{root}/{folder}", detail=True).items())
-        if path not in listed
-    ]
+    left = []
+    for folder in (*SCHEMAS, "runs"):
+        for path, info in sorted(fs.find(f"{root}/{folder}", detail=True).items()):
+            with contextlib.suppress(FileNotFoundError):  # a job that runs renames and merges
+                if path not in listed:
+                    modified = fs.modified(path).astimezone(timezone.utc)
+                    left.append(LeftFile(_run_of(path), path, int(info["size"]), modified))
+    return left
 
 
 def _run_of(path: str) -> str:
@@ -85,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=number(0, 1e6),  # what is much older lies before the year 1
         default=24.0,
         metavar="HOURS",
-        help="leave younger files, which a job may still be writing (default: %(default)s)",
+        help="leave the files of a run that wrote any of them later, since it may still be running "
+        "(default: %(default)s)",
     )
     add_storage_options(parser)
     arguments = parser.parse_args(argv)
@@ -130,15 +135,21 @@ def print_runs(records: Sequence[dict[str, Any]], left: Sequence[LeftFile]) -> N
 
 
 def clean(output: str, left: Sequence[LeftFile], min_age: timedelta) -> None:
-    """Remove the files that are old enough, and say how many."""
-    fs, _ = open_store(output)
+    """Remove the files of runs that wrote none lately and have not committed since, and say how
+    many.
+    """
     latest = datetime.now(timezone.utc) - min_age
-    old = [file for file in left if file.modified <= latest]
+    lasting = {file.run_id for file in left if file.modified > latest}
+    fs, _ = open_store(output)
+    still_left = {file.path for file in uncommitted(output, read_records(output))}
+    old = [file for file in left if file.run_id not in lasting and file.path in still_left]
     for file in old:
-        fs.rm_file(file.path)
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm_file(file.path)
     print(f"{len(old)} files removed, {sum(file.bytes for file in old) / 1e6:.1f} MB")
     if len(old) < len(left):
-        print(f"{len(left) - len(old)} left: younger than {min_age.total_seconds() / 3600:g} hours")
+        hours = min_age.total_seconds() / 3600
+        print(f"{len(left) - len(old)} left: of runs that wrote in the last {hours:g} hours")
 
 
 if __name__ == "__main__":

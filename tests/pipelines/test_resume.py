@@ -74,6 +74,18 @@ def test_a_manifest_resumes_by_what_the_store_says_now(folder: Path, read: Read)
     assert last_names(read(manifest, "--resume")) == {"two.jpg", "absent.jpg"}
 
 
+@pytest.mark.parametrize("how", ["--resume", "--resume=content"])
+def test_what_failed_since_it_was_read_is_tried_again(folder: Path, read: Read, how: str) -> None:
+    manifest, picture, away = folder / "list.csv", folder / "two.jpg", folder / "away"
+    manifest.write_text("uri\none.jpg\ntwo.jpg\n")
+    read(manifest)
+    picture.rename(away)
+    read(manifest)
+    away.rename(picture)  # of the same version and content as when it was read
+    assert last_names(read(manifest, how)) == {"two.jpg"}
+    assert last_names(read(manifest, how)) == set()
+
+
 @pytest.mark.parametrize(
     "option",
     ["--min-confidence=0.9", "--layouts=eu", "--max-pixels=1000000", "--keep-crops"],

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_only_what_is_old_and_uncommitted_is_removed(
     before = files(output)
     left = {name for name in before if "died-1" in name}
     assert runs.main([str(output), "--clean"]) == 0
-    assert f"{len(left)} left: younger than 24 hours" in capsys.readouterr().out
+    assert f"{len(left)} left: of runs that wrote in the last 24 hours" in capsys.readouterr().out
     assert files(output) == before
     make_older(output, hours=3)
     assert runs.main([str(output), "--clean", "--min-age", "2.5"]) == 0
@@ -83,6 +84,40 @@ def test_only_what_is_old_and_uncommitted_is_removed(
     assert runs.main([str(output), "--clean", "--min-age", "0"]) == 0
     assert "0 files removed" in capsys.readouterr().out
     assert files(output) == before - left
+
+
+def test_a_run_that_still_writes_keeps_its_first_files(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_older(output, hours=30)
+    before = files(output)
+    last = max(output.rglob("*died-1*"))
+    os.utime(last)
+    assert runs.main([str(output), "--clean"]) == 0
+    assert "0 files removed" in capsys.readouterr().out
+    assert files(output) == before
+
+
+def test_what_is_committed_or_renamed_meanwhile_is_not_removed(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_older(output, hours=30)
+    vanishing, *others = sorted(output.rglob("*died-1*"))
+    record = json.loads((output / "runs" / "whole.json").read_text())
+    record["run_id"] = "died-1"
+    for file, path in zip(record["files"], others, strict=False):
+        file["path"] = str(path.relative_to(output))
+    own = runs.print_runs
+
+    def then_commit(*arguments: Any) -> None:
+        own(*arguments)
+        vanishing.unlink()
+        (output / "runs" / "died-1.json").write_text(json.dumps(record))
+
+    monkeypatch.setattr(runs, "print_runs", then_commit)
+    assert runs.main([str(output), "--clean"]) == 0
+    assert "0 files removed" in capsys.readouterr().out
+    assert all(path.exists() for path in others)
 
 
 def test_with_a_damaged_record_nothing_is_removed(
