@@ -57,6 +57,9 @@ TURNS = {
 NOT_THE_FILE = (ImportError, MemoryError)
 """Errors that say nothing of the file; Pillow imports its plug-ins when it first needs them."""
 
+STRIP = 256
+"""Rows that are made grey at once."""
+
 HIGHEST_BYTE_LIMIT = 2**31 - 1
 """Room for as much is asked for before a file is read."""
 
@@ -176,16 +179,34 @@ def _metadata(image: PillowImage.Image) -> tuple[int, datetime | None]:
 
 def _grey(image: PillowImage.Image) -> PillowImage.Image:
     image.draft("L", image.size)
-    if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip, not scale
-        samples = np.asarray(image, dtype=np.float64)
-        full_scale = 65535.0 if samples.max(initial=0) > 255 else 255.0
-        return PillowImage.fromarray(np.clip(samples / full_scale * 255, 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        paper = PillowImage.new("RGBA", image.size, "white")
-        paper.alpha_composite(image)
-        image = paper
-    return image if image.mode == "L" else image.convert("L")
+    image.load()
+    if image.mode == "L" and not image.has_transparency_data:
+        return image
+    width, height = image.size
+    grey = PillowImage.new("L", image.size)
+    whitest = _whitest(image) if image.mode.startswith(("I", "F")) else None
+    # In strips: at once, the steps between would take ten times the memory of the result.
+    for top in range(0, height, STRIP):
+        strip = image.crop((0, top, width, min(top + STRIP, height)))
+        grey.paste(_grey_strip(strip, whitest), (0, top))
+    return grey
+
+
+def _whitest(image: PillowImage.Image) -> float:
+    """The sample that is white, of a picture of more than eight bits a sample."""
+    return 65535.0 if np.asarray(image).max(initial=0) > 255 else 255.0
+
+
+def _grey_strip(strip: PillowImage.Image, whitest: float | None) -> PillowImage.Image:
+    if whitest is not None:  # Pillow's own conversion would clip, not scale
+        samples = np.asarray(strip, dtype=np.float64)
+        return PillowImage.fromarray(np.clip(samples / whitest * 255, 0, 255).astype(np.uint8))
+    if strip.has_transparency_data:
+        strip = strip.convert("RGBA")
+        paper = PillowImage.new("RGBA", strip.size, "white")
+        paper.alpha_composite(strip)
+        strip = paper
+    return strip.convert("L")
 
 
 def _captured_at(exif: PillowImage.Exif) -> datetime | None:

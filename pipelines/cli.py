@@ -53,6 +53,11 @@ def run_and_leave(command: Callable[[], int] = main) -> NoReturn:
     Beam leaves threads behind in native code. Where they run while Python finalizes, the process is
     aborted, and a job that is done and committed would seem to have failed.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started it
+            nowhere = open(os.devnull, "w")  # noqa: SIM115
+            setattr(sys, name, nowhere)
+            setattr(sys, f"__{name}__", nowhere)
     try:
         status = command()
         sys.stdout.flush()

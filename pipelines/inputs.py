@@ -128,12 +128,11 @@ def _listings_of(number: int, given: str) -> list[Listing]:
         parts = [None] if groups is None else range(groups)
         return [Listing(number, Kind.MANIFEST, uri, part) for part in parts]
     listing = Listing(number, kind, uri)
+    if isinstance(fs, LocalFileSystem) and kind is Kind.FOLDER:
+        os.scandir(path).close()  # what may not be listed at all is no use
     # A bucket may take hours to list, and its last folder may hold the first picture.
-    if isinstance(fs, LocalFileSystem):
-        if kind is Kind.FOLDER:
-            os.scandir(path).close()  # what may not be listed at all is no use
-        if _is_empty(listing):
-            raise InputError(f"{given}: there is no picture in it")
+    if os.path.isabs(uri.rpartition("::")[2]) and _is_empty(listing):
+        raise InputError(f"{given}: there is no picture in it")
     return [listing]
 
 

@@ -248,8 +248,11 @@ def _parse_time(value: Any) -> datetime | None:
         return None
     if isinstance(value, date):  # of Parquet
         value = value.isoformat()
+    text = str(value).strip()
     try:  # Python 3.10 does not know the Z
-        taken = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
+        if text[4:5] != "-":  # later versions take a number of milliseconds for a date
+            raise ValueError
+        taken = datetime.fromisoformat(text.replace("Z", "+00:00"))
         return taken.astimezone(timezone.utc).replace(tzinfo=None) if taken.tzinfo else taken
     except (ValueError, OverflowError):
         raise BadRow("column captured_at is not an ISO 8601 time") from None

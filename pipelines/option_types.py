@@ -1,10 +1,17 @@
-"""Types of command-line options: numbers, refused in a line that says which are meant."""
+"""Types of command-line options: places and numbers, refused in a line that says what is wrong."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+
+
+def place(text: str) -> str:
+    """A path or URI; an empty one, as of a shell's variable that is not set, means no place."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
 
 
 def whole_number(least: int) -> Callable[[str], int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import itertools
 import os
 import re
@@ -33,8 +34,9 @@ from pipelines.cli import code_version, run_and_leave
 from pipelines.commit import CommitRun, RunPlan, RunState
 from pipelines.gather import GatherInputs, unpack
 from pipelines.inputs import Listing, TruthFiles, find_listings
+from pipelines.interruption import ended_with_its_workers
 from pipelines.metrics import AddCounts, AddSlices, count_outcome, count_slices
-from pipelines.option_types import number, whole_number
+from pipelines.option_types import number, place, whole_number
 from pipelines.pictures import named
 from pipelines.progress import progress, tick, worker_chatter_kept
 from pipelines.pseudonyms import PseudonymError, Pseudonyms, check_alike
@@ -76,8 +78,15 @@ from pipelines.uris import (
 LOCAL_RUNNERS = ("direct", "fnapi")
 """In small letters and without the "runner" at the end, as Beam compares names."""
 
+ALIKE = 0.8
+"""Share of equal letters (`difflib`) from where one option is another misspelt."""
+
 LONGEST_TIMEOUT = 86_400
 """Seconds; the system's own timers take no more than some weeks."""
+
+
+LONGEST_RUN_ID = 200
+"""Bytes; names of files, which have it in them, may have 255."""
 
 
 class OptionError(ValueError):
@@ -95,23 +104,31 @@ def make_parser() -> argparse.ArgumentParser:
     limits = DecodeLimits()
     parser.add_argument(
         "inputs",
+        type=place,
         nargs="+",
         metavar="INPUT",
         help="folder (pictures by extension, recursively), glob, picture, or manifest (.txt, .csv, "
         ".jsonl, .parquet); local paths or anything fsspec opens (s3://, gs://, zip://...)",
     )
     parser.add_argument(
-        "--output", required=True, metavar="FOLDER", help="where the tables and run records go"
+        "--output",
+        type=place,
+        required=True,
+        metavar="FOLDER",
+        help="where the tables and run records go",
     )
     parser.add_argument(
         "--truth",
+        type=place,
         action="append",
         default=[],
         metavar="CSV",
         help="known plates: image, x, y, w, h, text and any labels; may be repeated",
     )
     add_storage_options(parser)
-    parser.add_argument("--bundle", metavar="FOLDER", help="models (default: those of the package)")
+    parser.add_argument(
+        "--bundle", type=place, metavar="FOLDER", help="models (default: those of the package)"
+    )
     parser.add_argument(
         "--detector",
         choices=list(DETECTORS),
@@ -153,8 +170,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers",
         type=whole_number(1),
-        default=os.cpu_count(),
-        help="local workers (default: the cores, %(default)s)",
+        default=_cores(),
+        help="local workers (default: the cores it may use, %(default)s)",
     )
     parser.add_argument(
         "--max-bytes",
@@ -220,8 +237,14 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not everywhere; fewer than there are in a container
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _layouts(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
+    names = tuple(sorted(set(text.split(","))))  # in whichever order, the same reads
     try:
         ReaderConfig(layouts=names)
     except ValueError as error:
@@ -232,6 +255,8 @@ def _layouts(text: str) -> tuple[str, ...]:
 def _name(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} has more than letters, digits and . _ -")
+    if len(text.encode()) > LONGEST_RUN_ID:
+        raise argparse.ArgumentTypeError(f"it is longer than {LONGEST_RUN_ID} bytes")
     return text
 
 
@@ -325,8 +350,9 @@ def _make_pipeline(
     options = PipelineOptions(["--no_save_main_session", *beam_arguments])
     runner = options.view_as(StandardOptions).runner or "DirectRunner"
     is_local = runner.rpartition(".")[2].lower().removesuffix("runner") in LOCAL_RUNNERS
+    _check_beam_options(beam_arguments, arguments, is_local)
     if is_local:
-        options = _local_options(beam_arguments, arguments)
+        options = PipelineOptions(_local_options(beam_arguments, arguments))
     try:
         pipeline = beam.Pipeline(options=options)
         # For transforms of other languages, of which there are none: a refusal would leave it.
@@ -336,20 +362,34 @@ def _make_pipeline(
         raise OptionError(f"--runner={runner}: {' '.join(str(error).split())}") from error
 
 
-def _local_options(beam_arguments: list[str], arguments: argparse.Namespace) -> PipelineOptions:
-    # Beam drops what it does not know with a warning; a misspelt option must not pass.
+def _check_beam_options(
+    beam_arguments: list[str], arguments: argparse.Namespace, is_local: bool
+) -> None:
+    """Refuse what Beam would drop with a warning, such as a misspelt option.
+
+    An engine may have options of its own, of which Beam's Python knows nothing: for others than the
+    local ones, only what looks like one of platebeam's is refused.
+    """
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for kind in PipelineOptions.__subclasses__():
         if "_add_argparse_args" in vars(kind):
             kind._add_argparse_args(known)
     unknown = known.parse_known_args(beam_arguments)[1]
-    if unknown:
+    if unknown and is_local:
         raise OptionError(f"neither platebeam nor Beam knows {' '.join(unknown)}")
+    own = [name.replace("_", "-") for name in vars(arguments)]
+    for option in (one for one in unknown if one.startswith("-")):
+        name = option.partition("=")[0].lstrip("-").replace("_", "-")
+        for meant in difflib.get_close_matches(name, own, n=1, cutoff=ALIKE):
+            raise OptionError(f"{option} is no option: is --{meant} meant?")
+
+
+def _local_options(beam_arguments: list[str], arguments: argparse.Namespace) -> list[str]:
     own = [
         f"--direct_running_mode={_running_mode(arguments)}",
         f"--direct_num_workers={arguments.workers}",
     ]
-    return PipelineOptions([*own, *beam_arguments, "--runner=FnApiRunner"])
+    return [*own, *beam_arguments, "--runner=FnApiRunner"]
 
 
 def _running_mode(arguments: argparse.Namespace) -> str:
@@ -553,6 +593,16 @@ def _run(
     return _record_of(job.plan.run)
 
 
+def _run_locally(job: Job) -> dict[str, Any] | None:
+    run = job.plan.run
+    interrupted = (
+        f"platebeam read: run {run.run_id} was interrupted: it is committed only if "
+        f"`platebeam runs {run.output}` lists it"
+    )
+    with worker_chatter_kept() as stderr, ended_with_its_workers(stderr, interrupted):
+        return _run(job, progress_to=stderr)
+
+
 def _record_of(run: Run) -> dict[str, Any]:
     record = read_record(run.output, run.run_id)
     if record is None:
@@ -570,14 +620,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     start = time.monotonic()
     try:
-        job = prepare(argv)
+        with ended_with_its_workers(sys.stderr, "platebeam read: interrupted, nothing was done"):
+            job = prepare(argv)
     except OptionError as error:
         print(f"platebeam read: {error}", file=sys.stderr)
         return 2
     output = job.plan.run.output
     try:
-        with worker_chatter_kept() if job.is_local else contextlib.nullcontext() as stderr:
-            record = _run(job, progress_to=stderr)
+        record = _run_locally(job) if job.is_local else _run(job)
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
         print(f"platebeam read: THE JOB FAILED: {lines[-1]}", file=sys.stderr)

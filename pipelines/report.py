@@ -112,7 +112,8 @@ def summarise(archive: Archive, database: duckdb.DuckDBPyConnection) -> Row:
     runs = query(database, "SELECT * FROM runs")
     for run, record in zip(runs, archive.records, strict=True):
         seconds = (run["finished_at"] - run["started_at"]).total_seconds()
-        run |= {"seconds": seconds, "rate": run["inputs"] / seconds if seconds else None}
+        read = run["inputs"] - run["unchanged"]
+        run |= {"seconds": seconds, "rate": read / seconds if seconds else None}
         told = {name: record[name] for name in ("bundle", "config", "options", "libraries")}
         run["told"] = json.dumps(told, indent=2)
     (funnel,) = query(database, FUNNEL)

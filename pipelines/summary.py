@@ -75,7 +75,8 @@ def print_summary(record: dict[str, Any], output: str, seconds: float) -> None:
     if counts["truths"]:
         rows = read_table(record, output, "metrics", rows=pc.field("slice") == ALL)
         print_figures(rows.to_pylist())
-    print(f"{seconds:.1f} s, {counts['inputs'] / seconds:.1f} pictures/s")
+    looked_at = counts["inputs"] - counts["unchanged"]
+    print(f"{seconds:.1f} s, {looked_at / seconds:.1f} pictures/s")
     print(f"tables in {output}, run {record['run_id']}, {record['state']}")
     if record["pseudonyms"] is not None:
         key_id = record["pseudonyms"]["key_id"]

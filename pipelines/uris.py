@@ -22,6 +22,9 @@ from pipelines.redact import redact
 
 PROTOCOLS = frozenset(fsspec.available_protocols())
 
+ALIASES = {"gcs://": "gs://", "s3a://": "s3://"}
+"""Other names of stores; their listings use the first."""
+
 _CONFIGURED = {protocol: dict(options) for protocol, options in conf.items()}
 """What the environment and the user's files configure of file systems."""
 
@@ -54,11 +57,14 @@ def is_relative(uri: str) -> bool:
 def canonical_uri(uri: str) -> str:
     """A URI that means the same from any working folder: local paths absolute, without `file://`.
 
-    Of a chain the last link is made absolute.
+    Of a chain the last link is made absolute. What a store is also called it is not.
     """
     link, rest = split_chain(uri)
     if rest:
         return f"{link}::{canonical_uri(rest[2:])}"
+    for alias, protocol in ALIASES.items():
+        if uri.startswith(alias):
+            return protocol + uri.removeprefix(alias)
     if uri.startswith(("file://", "local://")) or "://" not in uri:
         return os.path.abspath(str(LocalFileSystem._strip_protocol(uri)))
     return uri

@@ -27,7 +27,10 @@ def command_line(parameters: Iterable[str], image: str) -> list[str]:
         name, _, value = parameter.removeprefix("--").partition("=")
         option = f"--{name.replace('_', '-')}"
         if name == "inputs":
-            inputs = shlex.split(value)
+            try:
+                inputs = shlex.split(value)
+            except ValueError as error:
+                raise SystemExit(f"inputs={value}: {error}") from None
         elif name not in options:
             arguments.append(parameter)
         elif not isinstance(options[name], bool):

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 from datetime import datetime
 
 import numpy as np
@@ -108,6 +110,36 @@ def test_transparency_is_laid_on_white():
     image.putpixel((0, 0), (0, 0, 0, 255))
     pixels = decode(encoded(image)).pixels
     assert pixels[0, 0] == 0 and pixels[3, 3] == 255
+
+
+@pytest.mark.parametrize("kind", ["sixteen bits", "transparent", "transparent grey"])
+def test_tall_pictures_are_converted_in_strips_to_the_same(kind):
+    """600 rows, black to white downwards; every other column is transparent where any is."""
+    ramp = np.linspace(0, 255, 600).astype(np.uint8)[:, None].repeat(8, axis=1)
+    grey, alpha = Image.fromarray(ramp), np.full_like(ramp, 255)
+    alpha[:, ::2] = 0
+    expected = ramp.copy()
+    if kind == "sixteen bits":
+        image = Image.fromarray(ramp.astype(np.uint16) * 257)
+    else:
+        expected[:, ::2] = 255
+        image = Image.merge("LA", [grey, Image.fromarray(alpha)])
+        image = image if kind == "transparent grey" else image.convert("RGBA")
+    np.testing.assert_array_equal(decode(encoded(image)).pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA"])
+def test_no_picture_takes_many_times_its_pixels(mode):
+    """Of 24 megapixels, in a process of its own."""
+    data = encoded(Image.new(mode, (6000, 4000)))
+    code = (
+        "import resource, sys; from lpr_core.decode import decode;"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "decode(sys.stdin.buffer.read());"
+        "print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=data, stdout=-1, check=True)
+    assert int(done.stdout) < 8 * 24e6  # at once it were 25 and 16 bytes a pixel
 
 
 def test_the_first_frame_of_an_animation_is_read():

@@ -139,6 +139,8 @@ def test_parameters_of_a_template_become_the_commands_arguments() -> None:
         "--labels=a=b",
     ]
     assert "--keep-crops" not in command_line(["--keep_crops=false"], IMAGE)
+    with pytest.raises(SystemExit, match="inputs=gs://b/o'neil/: No closing quotation"):
+        command_line(["--inputs=gs://b/o'neil/"], IMAGE)
 
 
 def test_the_template_has_the_commands_options() -> None:

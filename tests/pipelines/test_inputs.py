@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from pipelines.inputs import ImageRef, TruthFiles, find_listings, merge
 from pipelines.manifests import InputError
 from pipelines.metrics import Counts
 from pipelines.resume import Resume
+from pipelines.uris import canonical_uri
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,22 @@ def test_other_stores_keep_their_scheme(tmp_path: Path) -> None:
     ]
 
 
+def test_a_store_has_one_name() -> None:
+    for given, known in (("gcs://b/x.jpg", "gs://b/x.jpg"), ("s3a://b/x.jpg", "s3://b/x.jpg")):
+        assert canonical_uri(given) == canonical_uri(known) == known
+        assert canonical_uri(f"zip://y.jpg::{given}") == f"zip://y.jpg::{known}"
+
+
+def test_an_archive_that_comes_to_nothing_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        member = tarfile.TarInfo("/absolute/a.jpg")  # below no folder that a listing has
+        archive.addfile(member)
+    given = f"tar://::{tmp_path}/a.tar"
+    with pytest.raises(InputError, match=f"{given}: there is no picture in it"):
+        find_listings([given])
+
+
 ROWS = [
     {"uri": "a.jpg", "text": "AB1", "x": 1, "y": 2, "w": 3.5, "h": 4, "lane": "left"},
     {"uri": "b.jpg", "text": None, "x": None, "y": None, "w": None, "h": None, "lane": "left"},
@@ -291,6 +309,7 @@ BAD_ROWS = {
     "b.jpg,AB1,1,2,0,4,": "the box has no area",
     "b.jpg,AB1,1,2,nan,4,": "column w is not finite",
     ",AB1,1,2,3,4,": "column uri is blank",
+    "b.jpg,AB1,1,2,3,4,1712101412345": "column captured_at is not an ISO 8601 time",
     "b.jpg,AB1,1,2,3,4,soon": "column captured_at is not an ISO 8601 time",
     "b.jpg,AB1,1,2,3,4": "6 cells in 7 columns",
     "b.jpg,AB1,1,2,3,4,,,": "9 cells in 7 columns",

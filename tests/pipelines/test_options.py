@@ -67,6 +67,11 @@ def test_the_plan_names_the_run_and_what_reads_it(street: Path, tmp_path: Path) 
         assert other.run.config_sha256 not in hashes
         hashes.add(other.run.config_sha256)
     assert other.run.run_id != plan.run.run_id
+    given = ("--min-confidence=0.4", "--layouts=us-ca,eu,us-ca")  # in another order, the same
+    assert prepare(street, tmp_path, *given).plan.run.config_sha256 == other.run.config_sha256
+
+
+FLINK = ("{street}", "--output={out}", "--runner=FlinkRunner", "--flink_master=localhost:1")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,14 @@ def test_the_plan_names_the_run_and_what_reads_it(street: Path, tmp_path: Path) 
         (["{street}", "--output={out}", "--run-id=../r"], "letters, digits"),
         (["{street}", "--output={out}", "--min-confidance=0.5"], "--min-confidance=0.5"),
         (["{street}", "--output={out}", "{street}/more.jpg"], "more.jpg"),
+        ([*FLINK, "--pseudonymize=k"], "--pseudonymize=k is no option: is --pseudonymise meant?"),
+        ([*FLINK, "--keep_crops"], "--keep_crops is no option: is --keep-crops meant?"),
+        ([*FLINK, "--shard", "20"], "--shard is no option: is --shards meant?"),
+        (["", "--output={out}"], "argument INPUT: the path is empty"),
+        (["{street}", "--output="], "argument --output: the path is empty"),
+        (["{street}", "--output={out}", "--bundle= "], "argument --bundle: the path is empty"),
+        (["{street}", "--output={out}", "--truth="], "argument --truth: the path is empty"),
+        (["{street}", "--output={out}", f"--run-id={'é' * 101}"], "longer than 200 bytes"),
     ],
 )
 def test_bad_options_end_with_status_2_and_one_line_before_any_work(
