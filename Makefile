@@ -76,22 +76,27 @@ characters: .venv/development
 	    $(DATA)/characters/train=GPL-3.0 --rendered 120000 --non-characters 16000 --augment \
 	    --epochs 6 --batch-size 64 --learning-rate 0.002 --schedule cosine
 
-READER_DATA = --data $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br=AGPL-3.0 \
+READER_CROPS = --data $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br=AGPL-3.0 \
 	    $(DATA)/crops_eu_two_line=AGPL-3.0 $(DATA)/crops_cn=Apache-2.0 \
-	    $(DATA)/crops_eu_unlabelled=AGPL-3.0 --rendered 184000 --workers 2 --seed 11 \
-	    --cache $(MODELS)/crops
+	    $(DATA)/crops_eu_unlabelled=AGPL-3.0 --workers 2
+READER_DATA = $(READER_CROPS) --rendered 184000 --seed 11 --cache $(MODELS)/crops
 
-# Thrice: the first, which knows rendered plates alone, votes on machines' labels; what the second
-# knows, the third learns to tell in texts that no plate has.
+# Four times: the first, which knows rendered plates alone, votes on machines' labels; what the second
+# knows, the third learns to tell in texts that no plate has; the last sees plates rendered anew.
 reader: .venv/development
 	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader-rendered --rendered 60000 \
 	    --workers 2 --seed 11 --cache $(MODELS)/crops --epochs 20 --epoch-size 12800
 	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader-first $(READER_DATA) \
 	    --respelled 0 --epochs 44
-	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader $(READER_DATA) \
+	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader-third $(READER_DATA) \
 	    --third-vote $(MODELS)/reader-rendered/best.keras \
 	    --start $(MODELS)/reader-first/best.keras --easy-epochs 0 --real-share 0.4 \
 	    --learning-rate 0.0014 --epochs 17 --blended 0.67
+	$(BIN)/platebeam train reader --resume --output $(MODELS)/reader $(READER_CROPS) \
+	    --rendered 200000 --seed 12 --cache $(MODELS)/crops-more \
+	    --third-vote $(MODELS)/reader-third/best.keras \
+	    --start $(MODELS)/reader-third/best.keras --easy-epochs 0 --real-share 0.4 \
+	    --learning-rate 0.0005 --epochs 18 --blended 0.67
 
 DETECTOR_DATA = --backgrounds $(DATA)/boxes_eu=MIT $(DATA)/negatives=AGPL-3.0 \
 	    --plates $(DATA)/crops_us=AGPL-3.0 $(DATA)/crops_br:0.05=AGPL-3.0 \

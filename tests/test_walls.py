@@ -14,7 +14,7 @@ ALLOWED = {
     "lpr_core": {"lpr_core", "numpy", "cv2", "PIL", "ai_edge_litert", "keras", "tensorflow"},
     "pipelines": {
         *("pipelines", "lpr_core", "numpy", "apache_beam", "pyarrow", "fsspec"),
-        *("duckdb", "jinja2", "matplotlib", "PIL", "tabulate", "tenacity", "tqdm"),
+        *("duckdb", "jinja2", "matplotlib", "PIL", "psutil", "tabulate", "tenacity", "tqdm"),
     },
 }
 FORBIDDEN = {"model_training": {"pipelines", "apache_beam"}}
