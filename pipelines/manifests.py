@@ -248,14 +248,23 @@ def _parse_time(value: Any) -> datetime | None:
         return None
     if isinstance(value, date):  # of Parquet
         value = value.isoformat()
-    text = str(value).strip()
-    try:  # Python 3.10 does not know the Z
-        if text[4:5] != "-":  # later versions take a number of milliseconds for a date
-            raise ValueError
-        taken = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        return taken.astimezone(timezone.utc).replace(tzinfo=None) if taken.tzinfo else taken
+    try:
+        return parse_time(str(value).strip())
     except (ValueError, OverflowError):
         raise BadRow("column captured_at is not an ISO 8601 time") from None
+
+
+def parse_time(text: str) -> datetime:
+    """A time of ISO 8601 as `captured_at` tells it: without a zone, UTC where one is given.
+
+    Raises:
+        ValueError: it is none.
+        OverflowError: in UTC it is of no year that a datetime has.
+    """
+    if text[4:5] != "-":  # Python 3.11 takes a number of milliseconds for a date
+        raise ValueError(f"{text!r} does not begin with a year and a month")
+    time = datetime.fromisoformat(text.replace("Z", "+00:00"))  # 3.10 does not know the Z
+    return time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
 
 
 def _blank(value: Any) -> bool:

@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import IO, Any
 
@@ -37,6 +37,7 @@ from pipelines.archive import (
     parse_arguments,
     path_beside,
 )
+from pipelines.manifests import parse_time
 from pipelines.option_types import number, whole_number
 from pipelines.pictures import ImageStatus
 from pipelines.plate_search import candidate_pattern, plate_distance
@@ -515,10 +516,8 @@ def _slice(text: str) -> tuple[str, str] | None:
 
 
 def _since(text: str) -> datetime:
-    """The time as `captured_at` tells it: without a zone, UTC where one is given."""
     try:
-        at = datetime.fromisoformat(text)
-        return at.astimezone(timezone.utc).replace(tzinfo=None) if at.tzinfo else at
+        return parse_time(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time such as 2025-01-31 or 2025-01-31T16:00"

@@ -449,8 +449,9 @@ def _check_outputs(
     found = [_check_output(output.plan, resumes) for output in reversed(outputs)]
     if not resumes:
         return []
-    committed = {record["run_id"] for record in found[0]}
-    records = [record for record in found[-1] if record["run_id"] in committed]
+    public, complete = found[0], found[-1]  # the same where nothing is hidden
+    committed = {record["run_id"] for record in public}
+    records = [record for record in complete if record["run_id"] in committed]
     run, options = outputs[0].plan.run, vars(arguments)
     return earlier_files(records, run.output, run.bundle_sha256, run.config_sha256, options)
 

@@ -149,6 +149,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--until", "2025-01-31T23:59"], "a"),
         (["--since", "2025-01-31T23:59", "--until", "2025-02-01T00:00"], "bb"),
         (["--since", "2025-02-01T02:00+02:00"], "c"),  # midnight UTC
+        (["--since", "2025-02-01T00:00Z"], "c"),
         (["--slice", "gate=south"], "bbc"),
         (["--slice", "gate=south", "--slice", "it's=50 %"], "c"),
         (["--slice", "gate=south", "--plate", "X*"], "b"),
@@ -403,6 +404,7 @@ def test_a_pattern_with_wildcards_is_no_sql_either(ask: Ask) -> None:
         (["--like", "AB1", "--distance", "nan"], "argument --distance: 'nan' is no number from 0"),
         (["--min-confidence", "95"], "argument --min-confidence: '95' is no number from 0 to 1"),
         (["--since", "yesterday"], "argument --since: 'yesterday' is no time such as 2025-01-31"),
+        (["--since", "1712101412345"], "argument --since: '1712101412345' is no time such as"),
         (["--since", "0001-01-01T00:00+23:00"], "in UTC is no time of the years 1 to 9999"),
         (["--distance", "1", "--plate", "AB1"], "--distance is for a --like"),
         (["--key", "plates.key"], "--key is for a --plate"),
