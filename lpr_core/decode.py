@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -182,19 +183,24 @@ def _grey(image: PillowImage.Image) -> PillowImage.Image:
     image.load()
     if image.mode == "L" and not image.has_transparency_data:
         return image
-    width, height = image.size
     grey = PillowImage.new("L", image.size)
-    whitest = _whitest(image) if image.mode.startswith(("I", "F")) else None
-    # In strips: at once, the steps between would take ten times the memory of the result.
-    for top in range(0, height, STRIP):
-        strip = image.crop((0, top, width, min(top + STRIP, height)))
+    whitest = None
+    if image.mode.startswith(("I", "F")):  # of more than eight bits a sample
+        highest = [np.asarray(strip).max(initial=0) for _, strip in _strips(image)]
+        whitest = 65535.0 if max(highest) > 255 else 255.0
+    for top, strip in _strips(image):
         grey.paste(_grey_strip(strip, whitest), (0, top))
     return grey
 
 
-def _whitest(image: PillowImage.Image) -> float:
-    """The sample that is white, of a picture of more than eight bits a sample."""
-    return 65535.0 if np.asarray(image).max(initial=0) > 255 else 255.0
+def _strips(image: PillowImage.Image) -> Iterator[tuple[int, PillowImage.Image]]:
+    """A picture piece by piece, each with its first row.
+
+    As a whole, what is made of it on the way would take ten times the memory of the result.
+    """
+    width, height = image.size
+    for top in range(0, height, STRIP):
+        yield top, image.crop((0, top, width, min(top + STRIP, height)))
 
 
 def _grey_strip(strip: PillowImage.Image, whitest: float | None) -> PillowImage.Image:

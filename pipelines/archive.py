@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from pipelines.option_types import place
 from pipelines.pictures import ImageStatus
 from pipelines.run_record import RecordError, check_fields, read_records, record_name
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
@@ -236,7 +237,9 @@ def runs_table(archive: Archive) -> pa.Table:
 
 def add_archive_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a command OUTPUT, `--run` and `--storage-options`; see `archive_of`."""
-    parser.add_argument("output", metavar="OUTPUT", help="the folder that `read` wrote to")
+    parser.add_argument(
+        "output", type=place, metavar="OUTPUT", help="the folder that `read` wrote to"
+    )
     parser.add_argument(
         "--run",
         action="append",

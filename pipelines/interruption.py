@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import IO
@@ -16,6 +17,9 @@ import psutil
 from pipelines.progress import VARIABLE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+LIST_SECONDS, QUIET_LISTS = 0.05, 4
+"""Between two lists of processes; so many without a new one tell that all are held."""
 
 
 @contextlib.contextmanager
@@ -31,21 +35,45 @@ def ended_with_its_workers(stream: IO[str], message: str) -> Iterator[None]:
         message: what to tell then.
     """
 
+    inherited = os.environ.get(VARIABLE)
+
     def end(number: int, frame: FrameType | None) -> None:
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        shutil.rmtree(os.environ.get(VARIABLE, ""), ignore_errors=True)
-        with contextlib.suppress(OSError):
+        try:
+            _end_all_started()
+            folder = os.environ.get(VARIABLE)
+            if folder and folder != inherited:
+                shutil.rmtree(folder, ignore_errors=True)
             print(f"\n{message}", file=stream, flush=True)
-        os._exit(128 + number)
+        finally:
+            os._exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
-    before = {number: signal.signal(number, end) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # One that the caller has ignored, as shells do for what runs in the background, stays ignored.
+    ours = {n: handler for n, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in ours.items():
             signal.signal(number, handler)
+
+
+def _end_all_started() -> None:
+    """Kill the processes below this one; its threads and theirs may be starting more meanwhile."""
+    held: set[psutil.Process] = set()
+    quiet = 0
+    while quiet < QUIET_LISTS:
+        new = set(psutil.Process().children(recursive=True)) - held
+        for process in new:
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+        held |= new
+        quiet = 0 if new else quiet + 1
+        time.sleep(LIST_SECONDS)
+    for process in held:
+        with contextlib.suppress(psutil.Error):
+            process.kill()

@@ -261,8 +261,8 @@ def parse_time(text: str) -> datetime:
         ValueError: it is none.
         OverflowError: in UTC it is of no year that a datetime has.
     """
-    if text[4:5] != "-":  # Python 3.11 takes a number of milliseconds for a date
-        raise ValueError(f"{text!r} does not begin with a year and a month")
+    if text.isdecimal() and len(text) != len("YYYYMMDD"):
+        raise ValueError(f"{text!r} is a number, which Python 3.11 would take for a date")
     time = datetime.fromisoformat(text.replace("Z", "+00:00"))  # 3.10 does not know the Z
     return time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
 

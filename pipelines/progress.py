@@ -88,7 +88,8 @@ def worker_chatter_kept() -> Iterator[IO[str]]:
     """
     sys.stderr.flush()
     number = sys.__stderr__.fileno() if sys.__stderr__ else 2
-    with os.fdopen(os.dup(number), "w") as shown, tempfile.TemporaryFile() as kept:
+    shown_to = os.fdopen(os.dup(number), "w", errors="backslashreplace")
+    with shown_to as shown, tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), number)
         try:
             yield shown

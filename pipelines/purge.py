@@ -30,6 +30,7 @@ from pipelines.archive import (
     open_archive,
     parse_arguments,
 )
+from pipelines.option_types import place
 from pipelines.pseudonyms import (
     PseudonymError,
     Pseudonyms,
@@ -209,7 +210,8 @@ def purge_folder(output: str, wanted: Wanted, dry_run: bool = False) -> list[str
     if left and not dry_run:
         reasons.append(
             f"{len(left)} files that no run has committed may hold it: when no job writes there, "
-            f"purge again and remove what is left by `platebeam runs {archive.output} --clean`"
+            f"purge again and remove what is left by `platebeam runs {archive.output} --clean`, "
+            "and by hand what no job wrote"
         )
     return reasons
 
@@ -437,7 +439,9 @@ def make_parser() -> argparse.ArgumentParser:
         prog="platebeam purge",
         description="Remove what an output folder holds of a plate, a picture or a time, for good.",
     )
-    parser.add_argument("output", metavar="OUTPUT", help="the folder that `read` wrote to")
+    parser.add_argument(
+        "output", type=place, metavar="OUTPUT", help="the folder that `read` wrote to"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--before",

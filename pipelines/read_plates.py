@@ -380,7 +380,10 @@ def _check_beam_options(
     own = [name.replace("_", "-") for name in vars(arguments)]
     for option in (one for one in unknown if one.startswith("-")):
         name = option.partition("=")[0].lstrip("-").replace("_", "-")
-        for meant in difflib.get_close_matches(name, own, n=1, cutoff=ALIKE):
+        alike = difflib.get_close_matches(name, own, n=1, cutoff=ALIKE)
+        if "onym" in name:  # in whichever word, whose plates are to be hidden must not see them
+            alike = ["pseudonymise"]
+        for meant in alike:
             raise OptionError(f"{option} is no option: is --{meant} meant?")
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from pipelines.option_types import number
+from pipelines.option_types import number, place
 from pipelines.pictures import ImageStatus
 from pipelines.run_record import check_fields, read_records
 from pipelines.schemas import SCHEMAS
@@ -39,13 +39,13 @@ class LeftFile:
     """A file of an output folder that no run record lists.
 
     Attributes:
-        run_id: of the run that wrote it; the file's name where it tells none.
+        run_id: of the run that wrote it; None where its name is none that a job gives.
         path: as the folder's file system names it.
         bytes: its size.
         modified: when it was written last, UTC.
     """
 
-    run_id: str
+    run_id: str | None
     path: str
     bytes: int
     modified: datetime
@@ -62,14 +62,17 @@ def uncommitted(output: str, records: Sequence[dict[str, Any]]) -> list[LeftFile
             with contextlib.suppress(FileNotFoundError):  # a job that runs renames and merges
                 if path not in listed:
                     modified = fs.modified(path).astimezone(timezone.utc)
-                    left.append(LeftFile(_run_of(path), path, int(info["size"]), modified))
+                    left.append(LeftFile(_run_of(path, folder), path, int(info["size"]), modified))
     return left
 
 
-def _run_of(path: str) -> str:
-    name = path.rpartition("/")[2]
-    data_file = re.fullmatch(r"[a-z]+-(.+)-[0-9a-f]{12}\.parquet", name)
-    return data_file[1] if data_file else name
+def _run_of(path: str, folder: str) -> str | None:
+    """The run whose file that is by its name, None where it is no job's."""
+    pattern = (
+        r"(.+)\.json(\.tmp)?" if folder == "runs" else rf"{folder}-(.+)-[0-9a-f]{{12}}\.parquet"
+    )
+    name = re.fullmatch(pattern, path.rpartition("/")[2])
+    return name and name[1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="platebeam runs",
         description="List the runs of an output folder, and what no run committed.",
     )
-    parser.add_argument("output", metavar="OUTPUT", help="the folder that `read` wrote to")
+    parser.add_argument(
+        "output", type=place, metavar="OUTPUT", help="the folder that `read` wrote to"
+    )
     parser.add_argument("--clean", action="store_true", help="remove what no run committed")
     parser.add_argument(
         "--min-age",
@@ -101,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for record in records:
             check_fields(record, output, RECORD_FIELDS, {"path": str})
         records.sort(key=lambda record: str(record["started_at"]))
-        left = uncommitted(output, records)
+        left = [file for file in uncommitted(output, records) if file.run_id is not None]
         if not records and not left:
             raise FileNotFoundError(f"no run was written to {output}")
         print_runs(records, left)
@@ -123,10 +128,10 @@ def print_runs(records: Sequence[dict[str, Any]], left: Sequence[LeftFile]) -> N
         numbers = (counts[name] for name in COUNTS)
         rows.append((record["run_id"], record["state"], record["finished_at"], *map(str, numbers)))
     print_aligned(rows, names=3)
-    by_run: dict[str, list[LeftFile]] = defaultdict(list)
+    by_run: dict[str | None, list[LeftFile]] = defaultdict(list)
     for file in left:
         by_run[file.run_id].append(file)
-    for run_id, files in sorted(by_run.items()):
+    for run_id, files in sorted(by_run.items(), key=str):
         size, latest = sum(file.bytes for file in files), max(file.modified for file in files)
         print(
             f"{run_id}  uncommitted: {len(files)} files, {size / 1e6:.1f} MB, "

@@ -117,6 +117,7 @@ FLINK = ("{street}", "--output={out}", "--runner=FlinkRunner", "--flink_master=l
         (["{street}", "--output={out}", "--min-confidance=0.5"], "--min-confidance=0.5"),
         (["{street}", "--output={out}", "{street}/more.jpg"], "more.jpg"),
         ([*FLINK, "--pseudonymize=k"], "--pseudonymize=k is no option: is --pseudonymise meant?"),
+        ([*FLINK, "--anonymise=k"], "--anonymise=k is no option: is --pseudonymise meant?"),
         ([*FLINK, "--keep_crops"], "--keep_crops is no option: is --keep-crops meant?"),
         ([*FLINK, "--shard", "20"], "--shard is no option: is --shards meant?"),
         (["", "--output={out}"], "argument INPUT: the path is empty"),

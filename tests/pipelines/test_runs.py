@@ -120,6 +120,17 @@ def test_what_is_committed_or_renamed_meanwhile_is_not_removed(
     assert all(path.exists() for path in others)
 
 
+def test_files_that_no_job_wrote_stay(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = [output / "images" / "photo.jpg", output / "runs" / "notes.txt"]
+    for path in others:
+        path.write_text("not ours")
+        os.utime(path, (1, 1))
+    make_older(output, hours=30)
+    assert runs.main([str(output), "--clean"]) == 0
+    assert all(path.exists() for path in others)
+    assert not list(output.rglob("*died-1*"))
+
+
 def test_with_a_damaged_record_nothing_is_removed(
     output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
