@@ -381,7 +381,7 @@ def _check_beam_options(
     for option in (one for one in unknown if one.startswith("-")):
         name = option.partition("=")[0].lstrip("-").replace("_", "-")
         alike = difflib.get_close_matches(name, own, n=1, cutoff=ALIKE)
-        if "onym" in name:  # in whichever word, whose plates are to be hidden must not see them
+        if "onym" in name:  # pseudonymisation, anonymise, …: plates must not be written in clear
             alike = ["pseudonymise"]
         for meant in alike:
             raise OptionError(f"{option} is no option: is --{meant} meant?")
