@@ -187,7 +187,7 @@ def _grey(image: PillowImage.Image) -> PillowImage.Image:
     whitest = None
     if image.mode.startswith(("I", "F")):  # of more than eight bits a sample
         highest = [np.asarray(strip).max(initial=0) for _, strip in _strips(image)]
-        whitest = 65535.0 if max(highest) > 255 else 255.0
+        whitest = 65535.0 if max(highest, default=0) > 255 else 255.0
     for top, strip in _strips(image):
         grey.paste(_grey_strip(strip, whitest), (0, top))
     return grey

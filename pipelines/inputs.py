@@ -131,7 +131,8 @@ def _listings_of(number: int, given: str) -> list[Listing]:
     if isinstance(fs, LocalFileSystem) and kind is Kind.FOLDER:
         os.scandir(path).close()  # what may not be listed at all is no use
     # A bucket may take hours to list, and its last folder may hold the first picture.
-    if os.path.isabs(uri.rpartition("::")[2]) and _is_empty(listing):
+    is_local = os.path.isabs(uri) or os.path.isabs(split_chain(uri)[1].rpartition("::")[2])
+    if is_local and _is_empty(listing):
         raise InputError(f"{given}: there is no picture in it")
     return [listing]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 def place(text: str) -> str:
     """A path or URI; an empty one, as of a shell's variable that is not set, means no place."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("the path is empty")
+        raise argparse.ArgumentTypeError("it is empty")
     return text
 
 

@@ -483,9 +483,7 @@ def _date(text: str) -> Wanted:
 
 
 def _uri(text: str) -> Wanted:
-    if not text:
-        raise argparse.ArgumentTypeError("it is empty")
-    return Wanted({"kind": "uri"}, uris=(canonical_uri(text),))
+    return Wanted({"kind": "uri"}, uris=(canonical_uri(place(text)),))
 
 
 def _plate(text: str) -> Wanted:

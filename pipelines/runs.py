@@ -54,8 +54,7 @@ class LeftFile:
 def uncommitted(output: str, records: Sequence[dict[str, Any]]) -> list[LeftFile]:
     """The files of the tables and the records' folder that none of the records lists."""
     fs, root = open_store(output)
-    listed = {f"{root}/{file['path']}" for record in records for file in record["files"]}
-    listed |= {f"{root}/runs/{record['run_id']}.json" for record in records}
+    listed = _listed(root, records)
     left = []
     for folder in (*SCHEMAS, "runs"):
         for path, info in sorted(fs.find(f"{root}/{folder}", detail=True).items()):
@@ -64,6 +63,12 @@ def uncommitted(output: str, records: Sequence[dict[str, Any]]) -> list[LeftFile
                     modified = fs.modified(path).astimezone(timezone.utc)
                     left.append(LeftFile(_run_of(path, folder), path, int(info["size"]), modified))
     return left
+
+
+def _listed(root: str, records: Sequence[dict[str, Any]]) -> set[str]:
+    """The paths of the records and of the files that they list."""
+    files = {f"{root}/{file['path']}" for record in records for file in record["files"]}
+    return files | {f"{root}/runs/{record['run_id']}.json" for record in records}
 
 
 def _run_of(path: str, folder: str) -> str | None:
@@ -145,13 +150,16 @@ def clean(output: str, left: Sequence[LeftFile], min_age: timedelta) -> None:
     """
     latest = datetime.now(timezone.utc) - min_age
     lasting = {file.run_id for file in left if file.modified > latest}
-    fs, _ = open_store(output)
-    still_left = {file.path for file in uncommitted(output, read_records(output))}
-    old = [file for file in left if file.run_id not in lasting and file.path in still_left]
+    old = [file for file in left if file.run_id not in lasting]
+    fs, root = open_store(output)
+    committed = _listed(root, read_records(output))
+    removed = []
     for file in old:
-        with contextlib.suppress(FileNotFoundError):
-            fs.rm_file(file.path)
-    print(f"{len(old)} files removed, {sum(file.bytes for file in old) / 1e6:.1f} MB")
+        if file.path not in committed:
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm_file(file.path)
+                removed.append(file)
+    print(f"{len(removed)} files removed, {sum(file.bytes for file in removed) / 1e6:.1f} MB")
     if len(old) < len(left):
         hours = min_age.total_seconds() / 3600
         print(f"{len(left) - len(old)} left: of runs that wrote in the last {hours:g} hours")

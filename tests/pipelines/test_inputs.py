@@ -224,6 +224,12 @@ def test_an_archive_that_comes_to_nothing_is_told(tmp_path: Path) -> None:
         find_listings([given])
 
 
+def test_a_folder_that_comes_to_nothing_is_told_whatever_its_name(tmp_path: Path) -> None:
+    touch(tmp_path, "c::d/notes.txt")
+    with pytest.raises(InputError, match="c::d: there is no picture in it"):
+        find_listings([str(tmp_path / "c::d")])
+
+
 ROWS = [
     {"uri": "a.jpg", "text": "AB1", "x": 1, "y": 2, "w": 3.5, "h": 4, "lane": "left"},
     {"uri": "b.jpg", "text": None, "x": None, "y": None, "w": None, "h": None, "lane": "left"},
