@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.option_types import place
 from pipelines.pictures import ImageStatus
+from pipelines.redact import redact
 from pipelines.run_record import RecordError, check_fields, read_records, record_name
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.uris import (
@@ -26,6 +27,7 @@ from pipelines.uris import (
     open_store,
     output_folder,
     reason_of,
+    split_chain,
     use_storage_options,
 )
 
@@ -77,6 +79,8 @@ CHARACTERS = """
 
 VIEWS = (*SCHEMAS, "characters", "runs")
 
+SUSPECT = "a data file may be lost or damaged: `platebeam verify OUTPUT --sample 0` names it"
+
 
 class ArchiveError(ValueError):
     """An output folder that cannot be asked; the message says why and what to do."""
@@ -119,22 +123,26 @@ def open_archive(output: str, runs: Sequence[str] = ()) -> Archive:
             record lacks something.
     """
     output = output_folder(output)
+    link, rest = split_chain(output)
+    if rest and "://" in link:  # else, as of a cache, the path is in the last link
+        raise ArchiveError(f"{redact(output)} is inside of an archive: unpack it first")
     try:
         records = read_records(output)
     except RecordError as error:
         raise ArchiveError(str(error)) from error
     except Exception as error:  # a store's driver raises what it likes
-        raise ArchiveError(f"cannot read {output}: {str(error) or repr(error)}") from error
+        raise ArchiveError(f"cannot read {redact(output)}: {str(error) or repr(error)}") from error
     if not records:
-        raise ArchiveError(f"no run is committed in {output}")
+        raise ArchiveError(f"no run is committed in {redact(output)}")
     for record in records:
         _check_record(output, record)
     records.sort(key=lambda record: str(record["started_at"]))
     known = {record["run_id"]: record for record in records}
     unknown = [run for run in runs if run not in known]
     if unknown:
+        named = redact(output)
         raise ArchiveError(
-            f"{output} has no run {', '.join(unknown)}; `platebeam runs {output}` lists them"
+            f"{named} has no run {', '.join(unknown)}; `platebeam runs {named}` lists them"
         )
     return Archive(output, tuple(known[run] for run in known if not runs or run in runs))
 
@@ -202,10 +210,17 @@ def connect(archive: Archive) -> duckdb.DuckDBPyConnection:
             raise DataFileError(f"table {table}: {told}") from error
         readable += [*paths, *patterns]
     database.register("runs", runs_table(archive))
+    database.execute("SET TimeZone = 'UTC'")  # that of times without one, and of the sources'
     database.execute("SET allowed_paths = $1", [readable])
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
     return database
+
+
+def told_of(error: Exception) -> str:
+    """What went wrong; of DuckDB's errors, which name no file, with what names it."""
+    text = str(error) or repr(error)
+    return f"{text.partition(chr(10))[0]}; {SUSPECT}" if isinstance(error, duckdb.Error) else text
 
 
 def duckdb_path(uri: str) -> str:
@@ -278,9 +293,11 @@ def path_beside(archive: Archive, uri: str) -> str:
     try:
         open_store(path)
     except Exception as error:  # a store's driver raises what it likes
-        raise ArchiveError(f"cannot write {uri}: {reason_of(error)}") from error
+        raise ArchiveError(f"cannot write {redact(uri)}: {reason_of(error)}") from error
     if f"{path}/".startswith(f"{archive.output}/"):
-        raise ArchiveError(f"--output {uri} is in {archive.output}: name a folder outside it")
+        raise ArchiveError(
+            f"--output {redact(uri)} is in {redact(archive.output)}: name a folder outside it"
+        )
     return path
 
 

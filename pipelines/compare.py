@@ -20,7 +20,7 @@ from operator import itemgetter
 
 from lpr_core.plate_reader import PlateRead
 from lpr_core.score import PlateTruth, match_plates, mcnemar_test
-from pipelines.archive import Archive, ArchiveError, open_archive
+from pipelines.archive import Archive, ArchiveError, open_archive, told_of
 from pipelines.inputs import ImageRef, TruthFiles, merge
 from pipelines.manifests import InputError
 from pipelines.metrics import AddSlices, Counts, Slices, judge, merge_labels, slices_of
@@ -315,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"platebeam compare: {error}", file=sys.stderr)
         return 2
     except Exception as error:  # a store's driver raises what it likes
-        print(f"platebeam compare: {str(error) or repr(error)}", file=sys.stderr)
+        print(f"platebeam compare: {told_of(error)}", file=sys.stderr)
         return 1
     print_comparison(comparison, arguments.by, style)
     return 0

@@ -18,6 +18,7 @@ from pipelines.archive import (
     archive_of,
     parse_arguments,
     path_beside,
+    told_of,
 )
 from pipelines.inputs import ImageRef, TruthFiles
 from pipelines.manifests import InputError
@@ -164,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"platebeam evaluate: {error}", file=sys.stderr)
         return 2
     except Exception as error:  # a store's driver raises what it likes
-        print(f"platebeam evaluate: {str(error) or repr(error)}", file=sys.stderr)
+        print(f"platebeam evaluate: {told_of(error)}", file=sys.stderr)
         return 1
     print_evaluation(evaluation, arguments.by, arguments.format)
     return 0

@@ -39,7 +39,7 @@ from pipelines.pseudonyms import (
     public_folder,
     restricted_folder,
 )
-from pipelines.run_record import read_record, read_records, utc_now, write_record
+from pipelines.run_record import hash_and_size, read_record, read_records, utc_now, write_record
 from pipelines.runs import uncommitted
 from pipelines.schemas import SCHEMAS
 from pipelines.summary import print_aligned
@@ -63,10 +63,15 @@ DEFINITIONS = """
     CREATE TABLE gone AS SELECT uri FROM images
         WHERE captured_at < getvariable('before')::TIMESTAMP
         OR list_contains(getvariable('uris')::VARCHAR[], uri) OR holds(uri);
-    CREATE TABLE paired AS SELECT DISTINCT read_id FROM truths
-        WHERE read_id IS NOT NULL AND holds(text);
+    CREATE TABLE paired AS SELECT unnest(getvariable('paired')::VARCHAR[]) AS read_id;
 """
 """The pictures that go, and the reads that are known to be of the plate, whatever they say."""
+
+PAIRED = """
+    SELECT DISTINCT read_id FROM truths
+    WHERE read_id IS NOT NULL AND regexp_matches(text, $pattern)
+"""
+"""The reads that truths which hold the plate are paired with."""
 
 GOES = {
     "images": "uri IN (FROM gone)",
@@ -134,6 +139,7 @@ class Wanted:
         label_pattern: of the plate in labels and slices, which never are tokens.
         uris: of pictures.
         before: pictures captured earlier go; without a zone, as in the tables.
+        paired: ids of reads that are of the plate, whatever they say.
     """
 
     told: Mapping[str, str]
@@ -141,6 +147,7 @@ class Wanted:
     label_pattern: str | None = None
     uris: Sequence[str] = ()
     before: datetime | None = None
+    paired: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -198,14 +205,22 @@ def purge_folder(output: str, wanted: Wanted, dry_run: bool = False) -> list[str
         ArchiveError: the folder cannot be asked; nothing was removed.
     """
     archive = open_archive(output)
+    run_ids = [record["run_id"] for record in archive.records]
+    paired = {
+        record["run_id"]: _paired(replace(archive, records=(record,)), wanted)
+        for record in archive.records
+    }
+    wanted = replace(wanted, paired=sorted(set().union(*paired.values())))
     found, reasons = {}, []
-    for run_id in [record["run_id"] for record in archive.records]:
+    # What truths tell is of reads in other runs too, so their own run comes last: a purge that was
+    # killed can be repeated.
+    for run_id in sorted(run_ids, key=lambda run_id: bool(paired[run_id])):
         try:
             found[run_id] = _purge_run(archive.output, run_id, wanted, dry_run)
         except Exception as error:  # a store's driver raises what it likes
             reasons.append(f"run {run_id}: {(str(error) or repr(error)).splitlines()[0]}")
     if any(found.values()) or not reasons:
-        print_found(found, wanted, dry_run)
+        print_found({name: found[name] for name in run_ids if name in found}, wanted, dry_run)
     left = uncommitted(archive.output, read_records(archive.output))
     if left and not dry_run:
         reasons.append(
@@ -214,6 +229,20 @@ def purge_folder(output: str, wanted: Wanted, dry_run: bool = False) -> list[str
             "and by hand what no job wrote"
         )
     return reasons
+
+
+def _paired(archive: Archive, wanted: Wanted) -> set[str]:
+    """The reads that a run's truths tell to be of the plate; none of a run that cannot be read,
+    which its own purge tells.
+    """
+    if wanted.pattern is None:
+        return set()
+    try:
+        with contextlib.closing(connect(archive)) as database:
+            found = database.execute(PAIRED, {"pattern": wanted.pattern}).fetchall()
+    except Exception:  # a store's driver raises what it likes
+        return set()
+    return {read_id for (read_id,) in found}
 
 
 def _purge_run(output: str, run_id: str, wanted: Wanted, dry_run: bool) -> Found:
@@ -226,6 +255,7 @@ def _purge_run(output: str, run_id: str, wanted: Wanted, dry_run: bool) -> Found
         if dry_run or not (found or "purge" in record):
             return found
         unfinished = record.get("purge", {}).get("delete", [])
+        _check_unchanged(record["files"], found.stay, output)
         new = {
             file["path"]: new_path(file["table"], run)
             for file in _to_write_again(record["files"], found.stay)
@@ -254,10 +284,26 @@ def _purge_run(output: str, run_id: str, wanted: Wanted, dry_run: bool) -> Found
     return found
 
 
+def _check_unchanged(files: Iterable[Record], paths: Collection[str], output: str) -> None:
+    """Check files that are to be written again: the record would vouch for what others edited.
+
+    Raises:
+        PurgeError: one is not what the record lists.
+    """
+    for file in files:
+        if file["path"] in paths:
+            fs, path = open_store(f"{output}/{file['path']}")
+            with fs.open(path, "rb") as opened:
+                if hash_and_size(opened)[0] != file["sha256"]:
+                    raise PurgeError(
+                        f"{file['path']} is not what its record lists, so nothing was removed"
+                    )
+
+
 def _find(
     database: duckdb.DuckDBPyConnection, output: str, record: Record, wanted: Wanted
 ) -> Found:
-    for name in ("pattern", "label_pattern", "uris", "before"):
+    for name in ("pattern", "label_pattern", "uris", "before", "paired"):
         database.execute(f"SET VARIABLE {name} = $1", [getattr(wanted, name)])
     database.execute(DEFINITIONS)
     database.execute(LOST)
@@ -318,7 +364,8 @@ def _count_rows(
 
 
 def _stays(table: str, wanted: Wanted) -> Mapping[str, str]:
-    return STAYS.get(table, {}) if wanted.pattern else {}
+    # Of pseudonymised tables the label's may be all there is: nothing else says the plate.
+    return STAYS.get(table, {}) if wanted.label_pattern else {}
 
 
 def _to_write_again(files: Iterable[Record], stay: Mapping[str, int]) -> Iterator[Record]:

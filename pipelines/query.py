@@ -10,9 +10,11 @@ import argparse
 import base64
 import contextlib
 import json
+import math
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -27,6 +29,7 @@ from tabulate import tabulate
 
 from lpr_core.score import normalise_text
 from pipelines.archive import (
+    SUSPECT,
     VIEWS,
     Archive,
     ArchiveError,
@@ -100,6 +103,13 @@ HARMLESS_ERRORS = ("Parser", "Binder", "Catalog", "Permission", "IO", "HTTP", "O
 
 DAMAGED_FILE = "No magic bytes found at end of file |File '.*' too small |Failed to read file "
 """How DuckDB begins to tell, as an Invalid Input Error, of a file that is no table any more."""
+
+
+ERRORS_OF_SQL = (
+    *("Parser", "Binder", "Catalog", "Conversion", "Invalid Input", "Out of Range"),
+    "Out of Memory",
+)
+"""Others may come of a file that is lost or damaged, which DuckDB does not name."""
 
 
 class QuestionError(ValueError):
@@ -213,15 +223,27 @@ def near_texts(database: duckdb.DuckDBPyConnection, text: str, within: float) ->
 def answer(database: duckdb.DuckDBPyConnection, question: Question) -> Iterator[pa.RecordBatch]:
     """The answer in batches, of which the first holds no rows and tells the columns.
 
+    Intervals are texts in it, for which most formats have no type.
+
     Raises:
         QuestionError: the SQL is wrong, or came upon a value that it cannot take.
     """
     with _errors_told():
         relation = database.sql(question.sql, params=question.parameters)
+        columns = zip(relation.columns, relation.types, strict=True)
+        intervals = [_quoted(name) for name, kind in columns if str(kind) == "INTERVAL"]
+        if intervals:
+            texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in intervals)
+            relation = relation.project(f"* REPLACE ({texts})")
         reader = relation.to_arrow_reader(BATCH_ROWS)
-        columns = [pa.nulls(0, one.type) for one in reader.schema]
-        yield pa.RecordBatch.from_arrays(columns, schema=reader.schema)
+        nothing = [pa.nulls(0, one.type) for one in reader.schema]
+        yield pa.RecordBatch.from_arrays(nothing, schema=reader.schema)
         yield from reader
+
+
+def _quoted(column: str) -> str:
+    quoted = column.replace('"', '""')
+    return f'"{quoted}"'
 
 
 @contextlib.contextmanager
@@ -234,7 +256,7 @@ def _errors_told() -> Iterator[None]:
         kind, _, what = line.partition(" Error: ")
         is_harmless = kind in HARMLESS_ERRORS or re.match(DAMAGED_FILE, what)
         told = line if is_harmless else f"{kind} Error at a value that is not shown"
-        raise QuestionError(told) from error
+        raise QuestionError(told if kind in ERRORS_OF_SQL else f"{told}; {SUSPECT}") from error
 
 
 def first_rows(
@@ -269,7 +291,7 @@ def write_csv(schema: pa.Schema, rows: Rows, file: IO[bytes]) -> None:
 
 
 def write_json(schema: pa.Schema, rows: Rows, file: IO[bytes]) -> None:
-    """Write rows as a JSON list of objects, one a line."""
+    """Write rows as a JSON list of objects, one a line; what is no number is null."""
     before = "["
     for batch in rows:
         for row in batch.to_pylist(maps_as_pydicts="strict"):
@@ -334,7 +356,19 @@ def _text(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+    try:
+        return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), default=_plain, ensure_ascii=False)
+
+
+def _finite(value: object) -> object:
+    """A value with null for infinite numbers and NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: object) -> object:
@@ -396,6 +430,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             question = Question(COLUMNS, {"views": list(VIEWS)})
         batches = answer(database, question)
         schema = next(batches).schema  # what is wrong with the question shows before a file is made
+        twice = [name for name, number in Counter(schema.names).items() if number > 1]
+        if twice and form in ("json", "parquet"):
+            raise QuestionError(f"--format {form}: two columns are called {twice[0]}: use AS")
         notes: list[str] = []
         note = f"these are the first {limit} rows; --limit or another --format gives more"
         with _opened(write_to) as file:

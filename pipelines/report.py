@@ -27,6 +27,7 @@ from pipelines.archive import (
     connect,
     parse_arguments,
     path_beside,
+    told_of,
 )
 from pipelines.charts import draw_confidences, draw_confusions, draw_reliability, draw_times
 from pipelines.cli import code_version
@@ -34,6 +35,7 @@ from pipelines.failures import TIMED_STAGES
 from pipelines.gallery import OUTCOMES, choose, judge, look_up, query
 from pipelines.metrics import ALL, CALIBRATION_BINS, Figure
 from pipelines.option_types import whole_number
+from pipelines.redact import redact
 from pipelines.tables import Row
 from pipelines.uris import make_parent, open_store
 
@@ -120,7 +122,7 @@ def summarise(archive: Archive, database: duckdb.DuckDBPyConnection) -> Row:
     times = {row["stage"]: row for row in query(database, TIMES)}
     times = {stage.value: times[stage.value] for stage in TIMED_STAGES if stage.value in times}
     return {
-        "output": archive.output,
+        "output": redact(archive.output),
         "runs": runs,
         "code_version": code_version(),
         "counts": {name: sum(run[name] for run in runs) for name in RUN_COUNTS},
@@ -265,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             page["pictures"] = look_up(archive, database, not arguments.no_pictures)
         write(render(page), to)
     except Exception as error:  # a store's driver raises what it likes
-        print(f"platebeam report: {str(error) or repr(error)}", file=sys.stderr)
+        print(f"platebeam report: {told_of(error)}", file=sys.stderr)
         return 2
     shown = len(page["pictures"])
     print(f"{arguments.page}: {shown:,} of {sum(s['pictures'] for s in page['shares']):,} pictures")

@@ -8,10 +8,11 @@ it; to read it needs no Beam, which takes seconds to import.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,8 @@ from pipelines.uris import is_object_store, make_parent, open_store
 
 FORMAT = "platebeam-run"
 FORMAT_VERSION = 2
+
+HASHED_AT_ONCE = 2**20
 
 
 class RecordError(ValueError):
@@ -70,7 +73,7 @@ def read_records(output: str) -> list[dict[str, Any]]:
 def each_record(output: str) -> Iterator[dict[str, Any]]:
     """The records of `read_records`, each read when it is asked for."""
     fs, root = open_store(output)
-    for path in sorted(fs.find(f"{root}/runs")):  # a glob would take signs in the root for its own
+    for path in sorted(files_below(fs, f"{root}/runs")):
         if not path.endswith(".json"):
             continue
         try:
@@ -81,6 +84,33 @@ def each_record(output: str) -> Iterator[dict[str, Any]]:
         if not known:
             raise RecordError(f"{path} is no record of a {FORMAT} of version {FORMAT_VERSION}")
         yield record
+
+
+def hash_and_size(file: IO[bytes]) -> tuple[str, int]:
+    """The sha256 of a file, as the record lists it, and its size in bytes."""
+    sha256, size = hashlib.sha256(), 0
+    while piece := file.read(HASHED_AT_ONCE):
+        sha256.update(piece)
+        size += len(piece)
+    return sha256.hexdigest(), size
+
+
+def files_below(fs: Any, folder: str) -> dict[str, dict[str, Any]]:
+    """What a file system tells of the files below a folder, by path; none where there is no such.
+
+    Raises:
+        OSError: a folder cannot be listed, which fsspec's own `find` takes for an empty one: what
+            its records commit would be nobody's.
+    """
+
+    def tell(error: Exception) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    files: dict[str, dict[str, Any]] = {}
+    for _, _, found in fs.walk(folder, detail=True, on_error=tell):
+        files |= {info["name"]: info for info in found.values()}
+    return files
 
 
 def record_name(record: Mapping[str, Any], output: str) -> str:

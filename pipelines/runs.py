@@ -19,7 +19,7 @@ from typing import Any
 
 from pipelines.option_types import number, place
 from pipelines.pictures import ImageStatus
-from pipelines.run_record import check_fields, read_records
+from pipelines.run_record import check_fields, files_below, read_records
 from pipelines.schemas import SCHEMAS
 from pipelines.summary import print_aligned
 from pipelines.uris import add_storage_options, open_store, output_folder, use_storage_options
@@ -57,7 +57,7 @@ def uncommitted(output: str, records: Sequence[dict[str, Any]]) -> list[LeftFile
     listed = _listed(root, records)
     left = []
     for folder in (*SCHEMAS, "runs"):
-        for path, info in sorted(fs.find(f"{root}/{folder}", detail=True).items()):
+        for path, info in sorted(files_below(fs, f"{root}/{folder}").items()):
             with contextlib.suppress(FileNotFoundError):  # a job that runs renames and merges
                 if path not in listed:
                     modified = fs.modified(path).astimezone(timezone.utc)

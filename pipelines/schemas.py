@@ -133,8 +133,8 @@ PLATES = _schema(
     _required(
         "read_id",
         pa.string(),
-        "the same in every run that reads the same plate of the same file with the same bundle and "
-        "configuration",
+        "the same in every run that reads the same plate of the same file with the same bundle, "
+        "configuration and version of platebeam",
     ),
     _required("uri", pa.string(), "of the picture"),
     _required("image_sha256", pa.string(), "of the picture's file"),

@@ -29,6 +29,7 @@ from pipelines.archive import (
     connect,
     parse_arguments,
     path_beside,
+    told_of,
 )
 from pipelines.evidence_sheet import FORMATS, Crop, Evidence, draw_sheets
 from pipelines.provenance import (
@@ -47,8 +48,8 @@ from pipelines.tables import Row, quad_of
 from pipelines.uris import canonical_uri, make_parent, open_store
 
 FIND = """
-    SELECT run_id, uri, "index" FROM plates WHERE read_id = $name
-    UNION ALL SELECT run_id, uri, NULL FROM images WHERE uri IN ($name, $uri)
+    SELECT run_id, uri, "index", text_raw FROM plates WHERE read_id = $name
+    UNION ALL SELECT run_id, uri, NULL, NULL FROM images WHERE uri IN ($name, $uri)
 """
 
 
@@ -64,7 +65,7 @@ def find_evidence(archive: Archive, name: str, folders: Sequence[str] = ()) -> l
         One a plate; of a picture without any, one all the same.
 
     Raises:
-        ArchiveError: no run has it.
+        ArchiveError: no run has it, or several do and not the same.
     """
     with connect(archive) as database:
         names = {"name": name, "uri": canonical_uri(name)}
@@ -74,6 +75,12 @@ def find_evidence(archive: Archive, name: str, folders: Sequence[str] = ()) -> l
         ]
         if not runs:
             raise ArchiveError(f"{archive.output} has neither a read nor a picture {name}")
+        if len({row[3] for row in found}) > 1:
+            ids = " ".join(run["run_id"] for run in runs)
+            raise ArchiveError(
+                f"{name} is not the same plate in all runs that have it, made by different "
+                f"versions of platebeam: choose one by --run, of {ids}"
+            )
         record = runs[-1]
         of_run = [row for row in found if row[0] == record["run_id"]]
         where = {"run": record["run_id"], "uri": of_run[0][1]}
@@ -195,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_parent(fs, path)
         fs.pipe_file(path, draw_sheets(evidence, _suffix(path)))
     except Exception as error:  # a store's driver raises what it likes
-        print(f"platebeam show: {str(error) or repr(error)}", file=sys.stderr)
+        print(f"platebeam show: {told_of(error)}", file=sys.stderr)
         return 2
     first = evidence[0]
     if first.runs > 1:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import math
 import secrets
@@ -50,14 +49,12 @@ from pipelines.provenance import (
     source_state,
 )
 from pipelines.pseudonyms import is_public
-from pipelines.run_record import RecordError
+from pipelines.run_record import RecordError, hash_and_size
 from pipelines.shared_reader import SharedReader
 from pipelines.stages import STAGES, Limits, StageFn
 from pipelines.summary import print_aligned
 from pipelines.tables import Row, Run, image_rows, plate_rows
 from pipelines.uris import open_store
-
-HASHED_AT_ONCE = 2**20
 
 PIXELS = 0.5
 """How far corners and boxes may lie from where they were."""
@@ -218,17 +215,14 @@ def check_files(archive: Archive, progress_to: IO[str] | None = None) -> list[Fi
 
 
 def _check_file(output: str, entry: Mapping[str, Any]) -> tuple[Answer, tuple[str, ...]]:
-    sha256, size = hashlib.sha256(), 0
     try:
         fs, path = open_store(f"{output}/{entry['path']}")
         with fs.open(path, "rb") as file:
-            while piece := file.read(HASHED_AT_ONCE):
-                sha256.update(piece)
-                size += len(piece)
+            sha256, size = hash_and_size(file)
             if size != entry["bytes"]:
                 return Answer.CHANGED_FILE, (f"{entry['bytes']} bytes are now {size}",)
-            if sha256.hexdigest() != entry["sha256"]:
-                return Answer.CHANGED_FILE, (_was_is(entry["sha256"], sha256.hexdigest()),)
+            if sha256 != entry["sha256"]:
+                return Answer.CHANGED_FILE, (_was_is(entry["sha256"], sha256),)
             file.seek(0)
             rows = pq.ParquetFile(file).metadata.num_rows
     except FileNotFoundError:

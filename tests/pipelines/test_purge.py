@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 import duckdb
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -419,6 +420,57 @@ def test_plates_of_the_samples_go_with_their_crops(samples_output: str, tmp_path
     assert all(after[row["read_id"]] == row for row in before if row["read_id"] in after)
 
 
+def test_reads_that_a_truth_tells_of_go_from_runs_without_one_too(output: str) -> None:
+    commit(output, "a-again", [(MISREAD[0], MISREAD[1], []), OTHER])
+    (read,) = MISREAD[1]
+    assert read["read_id"] in [row["read_id"] for row in rows(output, "plates", "a-again")]
+    assert purge.main([output, "--plate", PLATE]) == 0
+    for run_id in (*RUNS, "a-again"):
+        assert read["read_id"] not in [row["read_id"] for row in rows(output, "plates", run_id)]
+    assert names(output, "images", "a-again") == ["3.jpg", "5.jpg"]
+    assert is_whole(output)
+
+
+def test_a_run_whose_truths_tell_of_others_reads_is_purged_last(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(output, "z-again", [(MISREAD[0], MISREAD[1], []), OTHER])
+    write = purge.write_record
+
+    def then_die(record: Row, *rest: Any) -> None:
+        write(record, *rest)
+        if record["run_id"] == "first" and "purged" in record:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(purge, "write_record", then_die)
+    with pytest.raises(KeyboardInterrupt):
+        purge.main([output, "--plate", PLATE])
+    assert names(output, "plates", "z-again") == ["5.jpg"]
+
+
+def test_a_file_that_someone_edited_is_not_signed_anew(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = (
+        Path(output, file["path"])
+        for file in read_records(output)[0]["files"]
+        if file["table"] == "plates" and b"XY99Z" in Path(output, file["path"]).read_bytes()
+    )
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("text")
+    edited = pa.array(["FORGED" if text == "XY99Z" else text for text in table["text"].to_pylist()])
+    pq.write_table(table.set_column(place, table.schema.field("text"), edited), path)
+    before = tree(output)
+    assert purge.main([output, "--plate", PLATE]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"platebeam purge: run first: plates/{path.name} is not what its record lists, so nothing "
+        "was removed"
+    ]
+    after = tree(output)
+    assert all(after[name] == before[name] for name in before if "first" in name)
+
+
 def test_resuming_reads_pictures_again_that_were_purged_and_no_others(
     samples_output: str, tmp_path: Path
 ) -> None:
@@ -519,7 +571,7 @@ def test_of_two_purges_at_once_the_earlier_gives_way(
     assert purge.main([output, "--plate", PLATE]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "platebeam purge: run first: another purge has changed it meanwhile: purge again"
+        "platebeam purge: run second: another purge has changed it meanwhile: purge again"
     )
     assert is_whole(output)
     assert traces(output, "KL555MN") == set()
@@ -636,6 +688,22 @@ def test_a_plate_goes_from_both_folders_of_a_pseudonymised_output(
     assert [row["text"] for row in rows(restricted, "plates")] == ["KL555MN", "XY99Z"]
     assert agree(*pseudonymised)
     assert is_whole(public) and is_whole(restricted)
+
+
+def test_a_plate_that_labels_alone_tell_goes_from_both_folders(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    made = Pseudonyms.from_file(str(key))
+    public = str(tmp_path / "tables")
+    for folder, hide in (
+        (public, made.public_row),
+        (restricted_folder(public), made.restricted_row),
+    ):
+        entry = {"key_id": made.key_id, "restricted": folder != public}
+        commit(folder, "first", [FAILED, OTHER], hide, entry)
+    assert any(PLATE in normalise_text(value) for value in leaves(rows(public, "images")))
+    assert purge.main([public, "--plate", PLATE, "--key", made.key_file]) == 0
+    assert traces(public, PLATE) == traces(restricted_folder(public), PLATE) == set()
 
 
 def test_a_picture_and_a_time_go_from_both_folders(

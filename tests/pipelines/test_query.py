@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -452,13 +453,70 @@ def test_answers_are_written_beside_the_tables(
     assert "b.jpg-1" in deep.read_text()
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [("csv", "[TIMESTAMP '200000-01-01 00:00:00']"), ("parquet", "union_value(a := 1)")],
+)
 def test_what_a_form_cannot_hold_is_told_without_it(
-    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, value: str
 ) -> None:
     to = ["--format", form, "--output", str(tmp_path / "answer")]
-    told = refused(capsys, hand, *to, "--sql", "SELECT INTERVAL 1 MONTH AS x")
+    told = refused(capsys, hand, *to, "--sql", f"SELECT {value} AS x")
     assert told == f"--format {form} cannot hold that answer"
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_columns_of_one_name_are_refused_where_one_would_hide_the_other(
+    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    answer = tmp_path / "answer"
+    to = ["--format", form, "--output", str(answer)]
+    told = refused(capsys, hand, *to, "--sql", "SELECT 1 AS a, 2 AS a")
+    assert told == f"--format {form}: two columns are called a: use AS"
+    assert not answer.exists()
+
+
+def test_json_is_json_whatever_the_numbers_are(
+    hand: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql = "SELECT 'NaN'::DOUBLE AS a, ['Infinity'::DOUBLE, 1.5] AS b, {'c': '-inf'::FLOAT} AS d"
+    assert query.main([hand, "--format", "json", "--sql", sql]) == 0
+    strict = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert strict == [{"a": None, "b": [None, 1.5], "d": {"c": None}}]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_intervals_are_texts(hand: str, tmp_path: Path, form: str) -> None:
+    answer = tmp_path / "answer"
+    sql = 'SELECT INTERVAL 90 SECOND AS "it""s", 1 AS one'
+    assert query.main([hand, "--format", form, "--output", str(answer), "--sql", sql]) == 0
+    if form == "parquet":
+        assert pq.read_table(answer).to_pylist() == [{'it"s': "00:01:30", "one": 1}]
+    else:
+        assert "00:01:30" in answer.read_text()
+
+
+def test_times_are_told_in_utc_wherever_one_asks(
+    hand: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    for zone in ("Asia/Tokyo", "UTC"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        assert query.main([hand, "--sql", "SELECT started_at::VARCHAR, started_at FROM runs"]) == 0
+        told.append(capsys.readouterr().out)
+    monkeypatch.undo()
+    time.tzset()
+    assert told[0] == told[1]
+
+
+def test_tables_inside_of_an_archive_are_to_be_unpacked(
+    hand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = shutil.make_archive(str(tmp_path / "hand"), "zip", hand)
+    assert refused(capsys, f"zip://::{packed}") == (
+        f"zip://::{packed} is inside of an archive: unpack it first"
+    )
 
 
 def test_parquet_is_not_for_a_terminal(

@@ -33,6 +33,7 @@ from pipelines.gallery import PICTURE_SIDE, SURE, choose
 from pipelines.run_record import write_record
 from pipelines.schemas import SCHEMAS
 from pipelines.tables import Run, TableFile, write_table
+from pipelines.uris import open_store
 
 from .conftest import draw_scene, plate_corner, plate_width
 
@@ -141,6 +142,29 @@ def test_metrics_of_runs_are_added_up_and_get_an_interval_of_their_own(tmp_path:
     assert (rate.value, rate.low, rate.high) == (0.1, None, None)
     assert found["funnel"]["repeated"] == 1  # /one.jpg was read twice
     assert [run["rate"] for run in found["runs"]] == [0.1, 0.1]  # a picture in ten seconds
+
+
+def test_pictures_that_resuming_left_out_are_not_counted_again(tmp_path: Path) -> None:
+    images = [image_row(f"/p/{number}.jpg", "no_plate") for number in range(3)]
+    output = write_run(tmp_path / "tables", images=images)
+    path = output / "runs" / "made.json"
+    record = json.loads(path.read_text())
+    record["counts"] |= {"inputs": 1003, "unchanged": 1000}
+    path.write_text(json.dumps(record))
+    page = write_page(output, tmp_path).read_text()
+    assert "1 run, 3 pictures" in " ".join(page.split())
+    assert "1,003 pictures" not in page
+
+
+def test_a_password_in_the_folders_url_is_not_on_the_page(
+    samples_output: str, tmp_path: Path
+) -> None:
+    folder = "memory://user:s3cret@host/tables"
+    fs, path = open_store(folder)
+    fs.put(samples_output, path, recursive=True)
+    page = write_page(folder, tmp_path, "--no-pictures").read_text()
+    assert "s3cret" not in page
+    assert "memory://***@host/tables" in page
 
 
 def test_pictures_are_counted_by_stage_and_failures_by_reason(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import read_plates, runs
+from pipelines import purge, read_plates, runs
 
 from .conftest import Tables
 
@@ -140,6 +141,27 @@ def test_with_a_damaged_record_nothing_is_removed(
     assert runs.main([str(output), "--clean"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("platebeam runs: ") and "whole.json" in line
+    assert files(output) == before
+
+
+def test_where_the_records_may_not_be_listed_nothing_is_nobodys(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_older(output, hours=30)
+    before = files(output)
+    scandir = os.scandir
+
+    def denied(path: str) -> Any:
+        if str(path) == f"{output}/runs":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert runs.main([str(output), "--clean"]) == 2
+    assert purge.main([str(output), "--uri", "x"]) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert "Permission denied" in line
+    monkeypatch.undo()
     assert files(output) == before
 
 

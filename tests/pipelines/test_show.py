@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from pipelines import read_plates, show
 from pipelines.archive import open_archive
 from pipelines.evidence_sheet import Evidence, draw_sheet
 from pipelines.provenance import SourceState
+from pipelines.run_record import write_record
+from pipelines.schemas import SCHEMAS
+from pipelines.tables import Run, write_table
 
 from .conftest import SAMPLES, draw_scene, plate_corner, plate_width
 from .test_verify import edit_record, edit_rows, record_of, table_file
@@ -170,6 +175,24 @@ def test_the_latest_run_is_shown_unless_told_otherwise(
     assert len(capsys.readouterr().out.splitlines()) == 1
     (evidence,) = show.find_evidence(open_archive(str(tmp_path / "out"), ["run2"]), str(one))
     assert evidence.record["run_id"] == "run2"
+
+
+def test_a_read_that_is_not_the_same_in_all_runs_is_not_guessed_at(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plates = rows_of(copy, "plates")
+    swapped = {plates[i]["read_id"]: plates[1 - i]["read_id"] for i in (0, 1)}
+    run = Run("later", str(copy), "b" * 64, "c" * 64)
+    record = json.loads((copy / "runs" / "samples.json").read_text())
+    tables = {name: [row | {"run_id": "later"} for row in rows_of(copy, name)] for name in SCHEMAS}
+    for row in tables["plates"]:
+        row["read_id"] = swapped.get(row["read_id"], row["read_id"])
+    files = [asdict(write_table(name, rows, run)) for name, rows in tables.items()]
+    write_record({**record, "run_id": "later", "files": files}, str(copy))
+    command = [str(copy), plates[0]["read_id"], "--output", str(tmp_path / "x.png")]
+    assert show.main(command) == 2
+    assert "choose one by --run, of later samples" in capsys.readouterr().err
+    assert show.main([*command, "--run", "samples"]) == 0
 
 
 def test_a_crop_that_is_not_the_one_its_hash_names_is_told(copy: Path) -> None:
