@@ -165,8 +165,18 @@ class PlateReader:
         """Read every plate of a picture, best detection first.
 
         Args:
-            image: uint8, upright: grey of shape (height, width) or RGB of shape (height, width, 3).
+            image: uint8, upright: grey of shape (height, width), RGB of shape (height, width, 3) or
+                RGBA of shape (height, width, 4).
+
+        Raises:
+            ValueError: it is of another type or shape, or empty.
         """
+        is_picture = image.ndim in (2, 3) and image.shape[2:] in ((), (3,), (4,)) and image.size > 0
+        if image.dtype != np.uint8 or not is_picture:
+            raise ValueError(
+                "an image is uint8 of (height, width), (height, width, 3) or (height, width, 4), "
+                f"not {image.dtype} of {image.shape}"
+            )
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         found = self.find(np.asarray(grey, dtype=np.uint8))
         reads = self.recognizer.recognize([self.recognizer.segment(crop) for _, crop in found])

@@ -192,7 +192,7 @@ def load_faces(folder: Path, cut: float, known: str) -> list[tuple[Path, Cutout]
     """
     others = set()
     if (folder / TRUTH_FILE).exists():
-        rows = read_rows(folder / TRUTH_FILE)
+        rows = read_rows(folder / TRUTH_FILE, ("image",))
         others = {row["image"] for row in rows if not is_for_training(row)}
     faces = []
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES):

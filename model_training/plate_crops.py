@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from lpr_core.decode import DecodeError, decode
 from lpr_core.geometry import Box, Image
-from lpr_core.recognize import ALPHABET
+from lpr_core.score import normalise_text
 from lpr_core.sequence import MAX_LENGTH, MIN_LENGTH
 from model_training.characters import Refused
 from model_training.composites import TRUTH_FILE
@@ -28,6 +29,7 @@ from model_training.glyphs import TrueTypeFont
 from model_training.layers import perspective
 from model_training.layouts import LAYOUTS, Layout
 from model_training.scenes import Scene
+from model_training.training_folder import TrainingError, write_json
 
 HEIGHT, WIDTH = 96, 224
 """Pixels of a crop as it is kept: MARGIN of surroundings on each side, stretched to this size."""
@@ -39,6 +41,7 @@ BLOCK = 1000
 """Rendered crops in a file of the cache."""
 
 TEACHERS_FILE = "teachers.csv"
+CACHE_FILE = "rendered.json"
 
 COUNTRY_WEIGHTS = {"us": 2, "br": 3, "vn": 3, "in": 2, "cn": 2, "any": 4}
 """How often a country's layouts are drawn; the others once. Countries with many plates and few
@@ -106,19 +109,23 @@ def load_crops(folder: Path) -> PlateCrops:
 
     Raises:
         FileNotFoundError: there is neither table, or nothing in it can be learnt.
+        TrainingError: a table lacks a column.
     """
     machine_labelled = not (folder / TRUTH_FILE).exists() and (folder / TEACHERS_FILE).exists()
-    rows = _agreed(folder / TEACHERS_FILE) if machine_labelled else read_rows(folder / TRUTH_FILE)
+    rows = (
+        _agreed(folder / TEACHERS_FILE)
+        if machine_labelled
+        else read_rows(folder / TRUTH_FILE, ("image", "text"))
+    )
     pixels, texts, sizes, refused = [], [], [], []
     digest = hashlib.sha256()
     for row in rows:
-        path, text = folder / row["image"], row["text"]
-        if not is_for_training(row) or not text:
+        path, text = folder / (row["image"] or ""), normalise_text(row["text"] or "")
+        if not is_for_training(row) or not row["text"]:
             continue
-        if set(text) - set(ALPHABET) or not MIN_LENGTH <= len(text) <= MAX_LENGTH:
-            refused.append(
-                Refused(path, f"{text!r} is no text of {(MIN_LENGTH, MAX_LENGTH)} characters")
-            )
+        if not MIN_LENGTH <= len(text) <= MAX_LENGTH:
+            reason = f"{row['text']!r} is no text of {MIN_LENGTH} to {MAX_LENGTH} of A-Z and 0-9"
+            refused.append(Refused(path, reason))
             continue
         try:
             data = path.read_bytes()
@@ -131,7 +138,8 @@ def load_crops(folder: Path) -> PlateCrops:
         texts.append(text)
         sizes.append(image.shape)
     if not texts:
-        raise FileNotFoundError(f"{folder} has no crop with a text to learn from")
+        told = f": {refused[0].path}: {refused[0].reason}" if refused else ""
+        raise FileNotFoundError(f"{folder} has no crop with a text to learn from{told}")
     heights, widths = np.array(sizes).T
     return PlateCrops(
         folder.resolve().name,
@@ -145,21 +153,29 @@ def load_crops(folder: Path) -> PlateCrops:
     )
 
 
-def is_for_training(row: Mapping[str, str]) -> bool:
+def is_for_training(row: Mapping[str, str | None]) -> bool:
     """Whether a row of a truth.csv may be learnt from: it has no `use`, or this one."""
     return row.get("use", "train") == "train"
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table with a head."""
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str | None]]:
+    """The rows of a table with a head.
+
+    Raises:
+        TrainingError: it lacks one of the columns.
+    """
     with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            raise TrainingError(f"{path}: there is no column {', '.join(missing)}")
+        return list(reader)
 
 
-def _agreed(path: Path) -> list[dict[str, str]]:
+def _agreed(path: Path) -> list[dict[str, str | None]]:
     """Rows with the texts that all columns read_… agree on."""
     rows = []
-    for row in read_rows(path):
+    for row in read_rows(path, ("image",)):
         reads = {text for column, text in row.items() if column.startswith("read_")}
         if len(reads) == 1:
             rows.append({"image": row["image"], "text": reads.pop()})
@@ -241,23 +257,29 @@ def render_crops(recipe: RenderedCrops, folder: Path, workers: int = 1) -> Plate
 
     Args:
         recipe: what to render.
-        folder: of the cache; a block in it is taken as it is.
+        folder: of the cache; what it has of this recipe is taken as it is.
         workers: processes to render in; they change no byte.
+
+    Raises:
+        TrainingError: the cache holds crops of another recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _check_cache(recipe, folder)
     numbers = range(math.ceil(recipe.count / BLOCK))
-    missing = [n for n in numbers if not _block_file(folder, n).exists()]
+    missing = [n for n in numbers if _kept(folder, n) < min(BLOCK, recipe.count - n * BLOCK)]
     with tqdm(total=len(missing) * BLOCK, desc="rendering plates", disable=None) as progress:
         for _ in _rendered(recipe, folder, missing, workers):
             progress.update(BLOCK)
     pixels, texts, aspects = [], [], []
     digest = hashlib.sha256()
     for number in numbers:
+        due = min(BLOCK, recipe.count - number * BLOCK)
         with np.load(_block_file(folder, number)) as block:
-            pixels.append(block["pixels"])
-            texts += block["texts"].tolist()
-            aspects.append(block["aspects"])
-            digest.update(pixels[-1].tobytes() + "".join(block["texts"].tolist()).encode())
+            pixels.append(block["pixels"][:due])
+            of_block = block["texts"][:due].tolist()
+            texts += of_block
+            aspects.append(block["aspects"][:due])
+            digest.update(pixels[-1].tobytes() + "".join(of_block).encode())
     return PlateCrops(
         "rendered",
         np.concatenate(pixels),
@@ -266,6 +288,37 @@ def render_crops(recipe: RenderedCrops, folder: Path, workers: int = 1) -> Plate
         np.full(len(texts), HEIGHT / (1 + 2 * MARGIN), np.float32),
         sha256=digest.hexdigest(),
     )
+
+
+def _check_cache(recipe: RenderedCrops, folder: Path) -> None:
+    """Keep in a new cache what its crops depend on, or compare.
+
+    Raises:
+        TrainingError: it is another.
+    """
+    layouts = repr(recipe.layouts or weighted_layouts())
+    known = {
+        "seed": recipe.seed,
+        "fonts": [font.name for font in recipe.fonts],
+        "layouts_sha256": hashlib.sha256(layouts.encode()).hexdigest(),
+        "block": BLOCK,
+    }
+    file = folder / CACHE_FILE
+    if not file.exists() and not any(folder.glob("rendered-*.npz")):
+        write_json(file, known)
+    elif not file.exists() or json.loads(file.read_text()) != known:
+        raise TrainingError(
+            f"{folder} holds crops of another seed, other fonts or layouts: name another --cache"
+        )
+
+
+def _kept(folder: Path, number: int) -> int:
+    """How many crops a block of the cache holds."""
+    file = _block_file(folder, number)
+    if not file.exists():
+        return 0
+    with np.load(file) as block:
+        return len(block["texts"])
 
 
 def _block_file(folder: Path, number: int) -> Path:

@@ -431,20 +431,26 @@ def gather(
         ]
         faces = [found for found in own if found]
         drawn = list(rendered_faces(seed + number, options.rendered // share, fonts))
-        # Half of all plates are rendered, however many folders of others there are.
-        faces += [drawn] * max(1, len(faces))
+        if drawn:  # half of all plates, however many folders of others there are
+            faces += [drawn] * max(1, len(faces))
+        if not faces:
+            what = "validate with" if aside else "learn from"
+            raise TrainingError(f"no plate to {what}: see --plates, --rendered and --hold-out")
         rng = np.random.default_rng([seed, 2, number])
         mounted = {
             id(found): _mounted(found, options.rendered // (4 * share), rng) for found in faces
         }
         cars = list(rendered_cars(seed + number, options.cars // share, fonts))
-        decoys = list(rendered_decoys(seed + number, options.decoys // share))
+        decoys = list(rendered_decoys(seed + number, max(1, options.decoys // share)))
         stocks.append(
             Stock(
                 [backdrop for backdrop in backdrops if backdrop.boxes],
                 backdrops,
                 faces,
-                [*(mounted[id(found)] for found in faces), [car for car, _ in cars]],
+                [
+                    *(mounted[id(found)] for found in faces),
+                    *([[car for car, _ in cars]] if cars else []),
+                ],
                 [*decoys, *(empty for _, empty in cars)],
             )
         )
@@ -570,6 +576,8 @@ def train_detector(options: argparse.Namespace, command: str) -> None:
         validation=options.validation,
         seed=options.seed,
     )
+    if recipe.pictures < recipe.batch_size:
+        raise ValueError("--pictures is less than one --batch-size: raise it")
     asked = asdict(recipe) | {
         "backgrounds": [str(folder) for folder, _ in options.backgrounds],
         "plates": [f"{folder}:{cut}" for (folder, _), cut in options.plates],

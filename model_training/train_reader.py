@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -172,7 +173,8 @@ def gather(
     records.append(DataRecord("rendered", len(shown), shown.sha256, GENERATOR_LICENCE))
     validation = (*(kept for _, kept in parts if len(kept)), unseen)
     refused = tuple(item for crops in sets for item in crops.refused)
-    return ReaderData(tuple(part for part, _ in parts), learnt, validation, tuple(records), refused)
+    real = tuple(part for part, _ in parts if len(part))
+    return ReaderData(real, learnt, validation, tuple(records), refused)
 
 
 def without_outvoted(crops: PlateCrops, voter: keras.Model) -> PlateCrops:
@@ -308,6 +310,7 @@ def train(
 
     keras.utils.set_random_seed(recipe.seed)
     checkpoint, history = output / CHECKPOINT_FILE, output / HISTORY_FILE
+    ended = checkpoint.with_name(f"ended-{checkpoint.name}")
     shown = batches(data, recipe)
     if resume and checkpoint.exists():
         model = load_whole(checkpoint)
@@ -324,7 +327,8 @@ def train(
     def validate(epoch: int, logs: dict[str, float]) -> None:
         logs.update(evaluate(model, data.validation, output / WORST_FILE))
 
-    def draw(epoch: int, logs: object) -> None:
+    def finish(epoch: int, logs: object) -> None:
+        os.replace(ended, checkpoint)  # when all else is there: an epoch is whole or was not
         plot_history(read_history(history), output / "curves.png")
 
     callbacks = keras.callbacks
@@ -338,7 +342,7 @@ def train(
             callbacks.LambdaCallback(
                 on_epoch_begin=begin,
                 # Before the averages stand in for the weights.
-                on_epoch_end=lambda epoch, logs: save_whole(model, checkpoint),
+                on_epoch_end=lambda epoch, logs: save_whole(model, ended),
             ),
             callbacks.SwapEMAWeights(swap_on_epoch=True),
             callbacks.LambdaCallback(on_epoch_end=validate),
@@ -350,7 +354,7 @@ def train(
                 initial_value_threshold=best,
             ),
             callbacks.CSVLogger(str(history), append=True),
-            callbacks.LambdaCallback(on_epoch_end=draw),
+            callbacks.LambdaCallback(on_epoch_end=finish),
         ],
     )
     write_validation(output / VALIDATION_FILE, data.validation)
@@ -516,8 +520,8 @@ def add_command(commands: Any) -> None:
     add(
         "--start",
         type=Path,
-        metavar="MODEL",
-        help="begin with the weights of a training or a bundle",
+        metavar="FILE",
+        help="a trained network to begin with, .keras, of a bundle too",
     )
     add("--seed", type=whole_number(0), default=0, help="of everything random (%(default)s)")
     add("--threads", type=whole_number(0), default=0, help="of the backend; 0: all cores")
@@ -573,6 +577,8 @@ def train_reader(options: argparse.Namespace, command: str) -> None:
     check_data(earlier, data.records)
     for item in data.records:
         print(f"{item.name}: {item.pictures} crops", flush=True)
+    for refused in data.refused:
+        print(f"refused: {refused.path}: {refused.reason}", file=sys.stderr)
     record: dict[str, Any] = {
         "architecture": "ctc",
         "alphabet": ALPHABET,

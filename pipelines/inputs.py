@@ -14,9 +14,11 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from fsspec.archive import AbstractArchiveFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from lpr_core.score import PlateTruth
+from lpr_core.geometry import Box
+from lpr_core.score import PlateTruth, normalise_text
 from pipelines.failures import Failure, Reason, Stage
 from pipelines.manifests import (
     BOX_COLUMNS,
@@ -181,7 +183,9 @@ def look_into(listing: Listing) -> Found:
     fs, path = open_store(listing.uri, skip_instance_cache=is_new)
     if listing.kind is Kind.FOLDER:
         try:
-            return _sort_out(listing, fs, _entries(fs, path))
+            found = _sort_out(listing, fs, _entries(fs, path))
+            lost = [name for name in _out_of_reach(fs, path) if _is_picture(name)]
+            return replace(found, refs=[*found.refs, *(_lost(listing, name) for name in lost)])
         except Exception as error:  # a store's driver raises what it likes
             message = f"{listing.uri}: the folder cannot be listed: {reason_of(error)}"
             problem = Failure(Stage.INPUT, Reason.NOT_LISTED, message)
@@ -198,6 +202,13 @@ def look_into(listing: Listing) -> Found:
     return _sort_out(listing, fs, matches.values())
 
 
+def _lost(listing: Listing, name: str) -> ImageRef:
+    link, rest = split_chain(listing.uri)
+    uri = f"{link.partition('://')[0]}://{name.lstrip('/')}{rest}"
+    message = f"{uri}: the archive calls it {name}, which cannot be opened: pack it anew"
+    return _writable(ImageRef(uri, problem=Failure(Stage.INPUT, Reason.NOT_LISTED, message)))
+
+
 def _entries(fs: Any, path: str) -> Iterator[Mapping[str, Any]]:
     """What fsspec tells of each entry of a folder."""
     if isinstance(fs, LocalFileSystem):
@@ -211,6 +222,14 @@ def _entries(fs: Any, path: str) -> Iterator[Mapping[str, Any]]:
         # Object stores have entries of no bytes that stand for the folder itself.
         if _same(info["name"]) != _same(path):
             yield info
+
+
+def _out_of_reach(fs: Any, path: str) -> Iterator[str]:
+    """The members of an archive that fsspec neither lists nor opens, told with its root."""
+    if isinstance(fs, AbstractArchiveFileSystem) and not _same(path):
+        for name in fs.dir_cache:
+            if name.startswith("/") or "//" in name:
+                yield name
 
 
 def _sort_out(listing: Listing, fs: Any, entries: Iterable[Mapping[str, Any]]) -> Found:
@@ -366,7 +385,15 @@ def _truth_rows(file: str) -> Iterator[ManifestRow]:
 def _truths(rows: Sequence[ManifestRow]) -> tuple[PlateTruth, ...] | None:
     if not any(row.has_truth for row in rows):
         return None
-    return tuple(row.truth for row in rows if row.truth is not None)
+    return _distinct(row.truth for row in rows if row.truth is not None)
+
+
+def _distinct(truths: Iterable[PlateTruth]) -> tuple[PlateTruth, ...]:
+    """Truths that are the same plate, however it is spelled, once."""
+    known: dict[tuple[str, Box | None], PlateTruth] = {}
+    for truth in truths:
+        known.setdefault((normalise_text(truth.text) or truth.text, truth.box), truth)
+    return tuple(known.values())
 
 
 def _normal_path(path: str) -> str:
@@ -382,7 +409,7 @@ def merge(known: ImageRef, more: ImageRef) -> ImageRef:
         labels[name] = "|".join(dict.fromkeys(values))
     truths = known.truths
     if more.truths is not None:
-        truths = tuple(dict.fromkeys((truths or ()) + more.truths))
+        truths = _distinct((truths or ()) + more.truths)
     return replace(
         known,
         truths=truths,

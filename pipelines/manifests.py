@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from lpr_core.score import PlateTruth
 from pipelines.uris import open_store
 
 BOX_COLUMNS = ("x", "y", "w", "h")
+TRUTH_COLUMNS = (*BOX_COLUMNS, "text", "captured_at")
 
 
 class InputError(ValueError):
@@ -109,7 +110,7 @@ def _csv_rows(
 
     The lines of a cell with a line break in it are bad rows: each has an odd number of quotes.
     """
-    columns = next(csv.reader([next(lines, "")]), [])
+    columns = [name.strip() for name in next(csv.reader([next(lines, "")]), [])]
     _require(uri, columns, required)
     for number, line in enumerate(lines, 2):
         if not line.strip():
@@ -179,9 +180,24 @@ def _python_field(field: pa.Field) -> pa.Field:
 def _require(uri: str, columns: Sequence[str], required: Sequence[str]) -> None:
     if len(set(columns)) < len(columns):
         raise InputError(f"{uri}: there are two columns of one name")
+    misspelt = _misspelt(columns, {*required, *TRUTH_COLUMNS})
+    if misspelt:
+        raise InputError(f"{uri}: {misspelt}")
     missing = [column for column in required if column not in set(columns)]
     if missing:
         raise InputError(f"{uri}: there is no column {', '.join(missing)}")
+
+
+def _misspelt(columns: Iterable[str], known: Collection[str]) -> str | None:
+    """What is wrong with a column that is one of those known but for spaces or capitals.
+
+    As a label its plates would be published where all other plates are hidden.
+    """
+    for column in columns:
+        meant = column.strip().lower()
+        if column not in known and meant in known:
+            return f"column {column!r} is to be spelled {meant!r}"
+    return None
 
 
 def parse_row(cells: Cells, key_column: str) -> ManifestRow:
@@ -196,6 +212,10 @@ def parse_row(cells: Cells, key_column: str) -> ManifestRow:
         "".join(f"{name}{value}" for name, value in cells.items()).encode()
     except UnicodeEncodeError:
         raise BadRow("the row is not UTF-8") from None
+    known = {key_column, *TRUTH_COLUMNS}
+    misspelt = _misspelt(cells, known)
+    if misspelt:
+        raise BadRow(misspelt)
     key = cells.get(key_column)
     if _blank(key):
         raise BadRow(f"column {key_column} is blank")
@@ -209,9 +229,8 @@ def parse_row(cells: Cells, key_column: str) -> ManifestRow:
     box = _parse_box(cells)
     text = str(text).strip()
     truth = PlateTruth(text, box) if text or box else None
-    known = {key_column, "text", "captured_at", *BOX_COLUMNS}
     labels = tuple(
-        (name, str(value))
+        (name, str(value).strip())
         for name, value in cells.items()
         if name not in known and not _blank(value)
     )

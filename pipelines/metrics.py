@@ -13,7 +13,7 @@ its plates. Pictures about whose plates nothing is known count nowhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -83,16 +83,10 @@ class TruthOutcome:
 def judge(truths: Sequence[PlateTruth], reads: Sequence[PlateRead]) -> list[TruthOutcome]:
     """Pair a picture's truths with its reads; one outcome a truth, in their order."""
     matches = match_plates([truth.box for truth in truths], [read.detection.box for read in reads])
-    taken = {match.read for match in matches}
-    spare = sorted(
-        (index for index in range(len(reads)) if index not in taken),
-        key=lambda index: (reads[index].text is None, -reads[index].confidence),
-    )
+    by_text = _pairs_by_text(truths, reads, {match.read for match in matches})
     outcomes = []
-    for truth, match in zip(truths, matches, strict=True):
-        index, iou = match.read, match.iou
-        if truth.box is None and spare:
-            index = spare.pop(0)
+    for number, (truth, match) in enumerate(zip(truths, matches, strict=True)):
+        index, iou = by_text.get(number, match.read), match.iou
         boxed = truth.box is not None and index is not None
         read = None if index is None else reads[index]
         outcomes.append(
@@ -101,6 +95,33 @@ def judge(truths: Sequence[PlateTruth], reads: Sequence[PlateRead]) -> list[Trut
             )
         )
     return outcomes
+
+
+def _pairs_by_text(
+    truths: Sequence[PlateTruth], reads: Sequence[PlateRead], taken: Collection[int | None]
+) -> dict[int, int]:
+    """The reads of truths without a box: those not taken, of the nearest text, surest first.
+
+    Whichever order the truths stand in, the same texts come out paired with the same reads.
+    """
+    candidates = sorted(
+        (
+            edit_distance(text, _text(reads[index])),
+            reads[index].text is None,
+            -reads[index].confidence,
+            index,
+            text,
+            number,
+        )
+        for number, text in enumerate(normalise_text(truth.text) for truth in truths)
+        for index in range(len(reads))
+        if truths[number].box is None and index not in taken
+    )
+    pairs: dict[int, int] = {}
+    for *_, index, _, number in candidates:
+        if number not in pairs and index not in pairs.values():
+            pairs[number] = index
+    return pairs
 
 
 def _text(read: PlateRead | None) -> str:

@@ -102,6 +102,11 @@ def test_sixteen_bits_are_scaled_to_eight():
     assert decode(encoded(Image.fromarray(ramp))).pixels.tolist() == [[0, 64, 128, 255]]
 
 
+def test_shares_of_white_are_scaled_to_eight_bits():
+    ramp = np.array([[0, 0.25, 0.5, 1]], np.float32)
+    assert decode(encoded(Image.fromarray(ramp), "TIFF")).pixels.tolist() == [[0, 63, 127, 255]]
+
+
 def test_a_palette_is_resolved():
     assert quarters(decode(encoded(picture().convert("P"))).pixels) == [255, 0, 0, 0]
 

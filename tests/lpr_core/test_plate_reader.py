@@ -41,6 +41,22 @@ def test_colour_is_read_as_its_grey(reader, scene):
     assert (read.text, read.status) == ("KA19TRS", PlateStatus.READ)
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((48, 64), np.float32),
+        np.zeros((48, 64), bool),
+        np.zeros((48, 64), np.uint16),
+        np.zeros((48, 64, 2), np.uint8),
+        np.zeros((64,), np.uint8),
+        np.zeros((0, 0), np.uint8),
+    ],
+)
+def test_what_is_no_picture_of_eight_bits_is_refused(reader, image):
+    with pytest.raises(ValueError, match="an image is uint8 of"):
+        reader.read(image)
+
+
 def test_a_picture_without_a_plate_gives_no_read(reader, scene):
     assert reader.read(scene) == []
 

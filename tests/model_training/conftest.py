@@ -2,7 +2,7 @@ from functools import partial
 
 import pytest
 
-from model_training import train_reader
+from model_training import plate_crops, train_reader
 from model_training.layouts import BLACK_ON_WHITE, Layout
 from model_training.plate_crops import RenderedCrops, render_crops
 from model_training.reader_network import reader_network
@@ -42,12 +42,13 @@ EASY_LAYOUT = Layout(
 def easy_crops(tmp_path_factory):
     """A cache of rendered crops for `platebeam train reader`: three digits each."""
     folder = tmp_path_factory.mktemp("crops")
-    render_crops(RenderedCrops(3, EASY_CROPS, layouts=(EASY_LAYOUT,)), folder)
+    render_crops(RenderedCrops(0, EASY_CROPS, layouts=(EASY_LAYOUT,)), folder)
     return folder
 
 
 def shrink_reader(patch):
-    """Have a reader's training build a network that learns in seconds."""
+    """Have a reader's training build a network that learns in seconds, from `easy_crops`."""
+    patch.setattr(plate_crops, "weighted_layouts", lambda: (EASY_LAYOUT,))
     network = partial(reader_network, channels=(8, 12, 16, 24), width=32, dropout=0.0)
     patch.setattr(train_reader, "reader_network", network)
     patch.setattr(train_reader, "EMA", 0.95)

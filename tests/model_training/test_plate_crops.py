@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from model_training import plate_crops
 from model_training.layouts import LAYOUTS
 from model_training.plate_crops import (
     HEIGHT,
@@ -16,6 +17,7 @@ from model_training.plate_crops import (
     render_crops,
     weighted_layouts,
 )
+from model_training.training_folder import TrainingError
 
 LAYOUT = next(layout for layout in LAYOUTS if layout.country == "de")
 
@@ -63,7 +65,7 @@ def test_people_s_labels_come_before_machines(tmp_path):
 
 
 def test_what_cannot_be_learnt_is_named(tmp_path):
-    lines = ["image,text", "a.png,AB12", "b.png,A-1", "c.png,A", "d.png,ABCDEFGHIJK", "e.png,CD34"]
+    lines = ["image,text", "a.png,AB12", "b.png,?-1", "c.png,A", "d.png,ABCDEFGHIJK", "e.png,CD34"]
     folder = write_crops(tmp_path / "set", "truth.csv", lines)
     (folder / "e.png").write_bytes(b"no picture")
     crops = load_crops(folder)
@@ -80,6 +82,37 @@ def test_a_folder_with_nothing_to_learn_is_an_error(tmp_path):
             load_crops(write_crops(tmp_path / name, "truth.csv", lines))
     with pytest.raises(FileNotFoundError, match=r"truth\.csv"):
         load_crops(tmp_path)
+
+
+def test_texts_are_learnt_as_reads_are_compared(tmp_path):
+    lines = ["image,text", "a.png,xw-57 hz 1", "b.png,AB 123"]
+    assert load_crops(write_crops(tmp_path / "set", "truth.csv", lines)).texts == (
+        "XW57HZ1",
+        "AB123",
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "head"), [("truth.csv", "file,text"), ("teachers.csv", "read_a")]
+)
+def test_a_table_without_its_columns_is_told(tmp_path, table, head):
+    with pytest.raises(TrainingError, match=rf"{table}: there is no column image"):
+        load_crops(write_crops(tmp_path / "set", table, [head, "a.png,AB12"]))
+
+
+def test_a_cache_is_for_one_recipe_and_grows_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(plate_crops, "BLOCK", 2)
+    recipe = RenderedCrops(5, 3)
+    three = render_crops(recipe, tmp_path)
+    for count in (2, 5, 4):
+        crops = render_crops(replace(recipe, count=count), tmp_path)
+        assert len(crops) == count
+        shared = min(3, count)
+        assert crops.texts[:shared] == three.texts[:shared]
+        np.testing.assert_array_equal(crops.pixels[:shared], three.pixels[:shared])
+    for other in (replace(recipe, seed=6), replace(recipe, layouts=LAYOUTS[:1])):
+        with pytest.raises(TrainingError, match="name another --cache"):
+            render_crops(other, tmp_path)
 
 
 def test_a_crops_edge_is_repeated_around_it(tmp_path):
@@ -140,7 +173,7 @@ def test_the_cache_goes_on_where_it_stopped(tmp_path, monkeypatch):
     whole = render_crops(recipe, tmp_path / "whole")
     assert len(whole) == 3 and whole.name == "rendered"
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert len(names) == 2
+    assert names == ["rendered-00000.npz", "rendered-00001.npz", "rendered.json"]
     render_crops(replace(recipe, count=2), tmp_path / "begun")
     (tmp_path / "begun" / f"new-{names[1]}").write_bytes(b"cut short")
     first = tmp_path / "begun" / names[0]

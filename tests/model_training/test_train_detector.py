@@ -264,6 +264,23 @@ def test_without_pictures_for_both_it_says_which_lack(pictures, tmp_path, capsys
     assert message in capsys.readouterr().err
 
 
+def test_an_epoch_holds_a_batch(pictures, tmp_path, capsys):
+    assert run(pictures, tmp_path / "model", "--pictures", "8", "--batch-size", "16") == 2
+    assert "--pictures is less than one --batch-size" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_training_needs_plates_but_not_rendered_ones_or_cars(pictures, tmp_path, capsys, eagerly):
+    assert run(pictures, tmp_path / "model", "--rendered", "0") == 2
+    assert "no plate to learn from: see --plates, --rendered" in capsys.readouterr().err
+    faces = tmp_path / "faces"
+    for name in ("a.png", "b.png"):
+        write(faces / name, np.full((20, 80, 3), 200, np.uint8))
+    options = ["--plates", str(faces), "--hold-out", "*/valid/*", "*/b.png"]
+    few = ["--rendered", "0", "--cars", "0", "--decoys", "1"]
+    assert run(pictures, tmp_path / "model", *options, *few) == 0
+
+
 def test_a_training_is_not_overwritten_nor_resumed_otherwise(pictures, tmp_path, capsys):
     (tmp_path / "training.json").write_text('{"asked": {"epochs": 7}}')
     assert run(pictures, tmp_path) == 2

@@ -99,7 +99,8 @@ def test_plates_it_was_not_trained_on_are_read(trained_reader):
     assert right == pytest.approx(record_of(trained_reader)["metrics"]["val_exact"], abs=0.02)
 
 
-def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["evaluate", "plot_history"])
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(run, tmp_path, monkeypatch, step):
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     assert run(whole, "--epochs", "2") == 0
 
@@ -107,9 +108,10 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(run, tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("model_training.train_reader.plot_history", killed)  # as the first epoch ends
+        patch.setattr(f"model_training.train_reader.{step}", killed)  # as the first epoch ends
         run(halved, "--epochs", "2")
-    assert len(rows_of(halved)) == 1 and "metrics" not in record_of(halved)
+    assert (halved / "last.keras").exists() == (step == "plot_history")
+    assert "metrics" not in record_of(halved)
     assert run(halved, "--epochs", "2", "--resume") == 0
     for one, other in zip(rows_of(whole), rows_of(halved), strict=True):
         for column in one:

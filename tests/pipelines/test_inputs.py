@@ -217,8 +217,7 @@ def test_a_store_has_one_name() -> None:
 def test_an_archive_that_comes_to_nothing_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        member = tarfile.TarInfo("/absolute/a.jpg")  # below no folder that a listing has
-        archive.addfile(member)
+        archive.addfile(tarfile.TarInfo("notes.txt"))
     given = f"tar://::{tmp_path}/a.tar"
     with pytest.raises(InputError, match=f"{given}: there is no picture in it"):
         find_listings([given])
@@ -501,6 +500,54 @@ def test_the_parts_of_a_parquet_manifest_are_read_one_by_one(tmp_path: Path) -> 
     # Rows are counted from the beginning of the file, and come in its order.
     assert third == problem(f"{manifest}:3", "column uri is blank")
     assert fifth == problem(f"{manifest}:5", "column uri is blank")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_no_member_of_an_archive_vanishes(tmp_path: Path, kind: str) -> None:
+    archive = tmp_path / f"all.{kind}"
+    members = ["/data/a.jpg", "in/b.jpg", "in//c.jpg", "../d.jpg", "./e.jpg", "/data/notes.txt"]
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as packed:
+            for name in members:
+                packed.writestr(name, b"x")
+    else:
+        with tarfile.open(archive, "w") as packed:
+            for name in members:
+                packed.addfile(tarfile.TarInfo(name))
+    refs = gathered([f"{kind}://::{archive}"]).refs
+    found = {ref.uri.partition("::")[0]: ref.problem for ref in refs}
+    assert sorted(name.rpartition("/")[2] for name in found) == [f"{c}.jpg" for c in "abcde"]
+    lost = {name.rpartition("/")[2] for name, problem in found.items() if problem}
+    assert lost == ({"a.jpg", "c.jpg"} if kind == "zip" else {"a.jpg"})
+    assert {problem.reason for problem in found.values() if problem} == {Reason.NOT_LISTED}
+
+
+def test_a_plate_that_is_spelled_twice_is_one(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("uri,text\na.jpg,AAA 111\na.jpg,aaa-111\na.jpg,BBB222\n")
+    (ref,) = gathered([str(manifest)]).refs
+    assert ref.truths == (PlateTruth("AAA 111", None), PlateTruth("BBB222", None))
+
+
+def test_spaces_in_a_head_are_no_part_of_the_names(tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("uri, text, camera\na.jpg, AB12, north\n")
+    (ref,) = gathered([str(manifest)]).refs
+    assert ref.truths == (PlateTruth("AB12", None),)
+    assert ref.labels == (("camera", "north"),)
+
+
+@pytest.mark.parametrize("column", ["Text", "TEXT", "Captured_At", "URI "])
+def test_a_column_that_is_misspelt_is_no_label(tmp_path: Path, column: str) -> None:
+    meant = column.strip().lower()
+    manifest = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"uri": ["a.jpg"], column: ["AB12"]}), manifest)
+    with pytest.raises(InputError, match=rf"column '{column}' is to be spelled '{meant}'"):
+        gathered([str(manifest)])
+    rows = tmp_path / "list.jsonl"
+    rows.write_text(json.dumps({"uri": "a.jpg", column: "AB12"}))
+    (ref,) = gathered([str(rows)]).refs
+    assert ref.problem is not None and "is to be spelled" in ref.problem.message
 
 
 def test_rows_of_a_picture_keep_their_order_across_the_parts_of_a_manifest(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,32 @@ class ClientError(Exception):
 
 class ClientPayloadError(Exception):
     """An answer that was cut short, as aiohttp tells it."""
+
+
+def test_an_archive_is_opened_once_for_all_its_members_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    open_store = load.open_store
+    monkeypatch.setattr(load, "open_store", lambda uri: (opened.append(uri), open_store(uri))[1])
+    load.IDLE_ARCHIVES.clear()
+    archive = tmp_path / "all.zip"
+
+    def contents() -> list[bytes]:
+        found = []
+        for name in ("in/a.jpg", "b.jpg"):
+            picture = named(ImageRef(f"zip://{name}::{archive}"))
+            fetched, _ = fetch_picture(picture, 100, 1, 10.0)
+            assert isinstance(fetched, LoadedPicture)
+            found.append(fetched.data)
+        return found
+
+    for texts in ([b"one", b"two"], [b"three", b"four, five"]):
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr("in/a.jpg", texts[0])
+            packed.writestr("b.jpg", texts[1])
+        assert contents() == texts
+    assert len([uri for uri in opened if uri.startswith("zip://")]) == 2
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,27 @@ def test_a_dropped_character_is_a_confusion_with_nothing() -> None:
     assert confusions(counts) == [("A", None, 1), ("B", "B", 1)]
 
 
-def test_a_truth_without_a_box_takes_the_surest_read_left_and_no_part_in_detection() -> None:
+@given(st.permutations(["IMKI265", "VYZJ59", "VYZJ5", "AAA111"]))
+def test_texts_are_paired_with_reads_whatever_their_order(texts: list[str]) -> None:
+    reads = [
+        plate(text, confidence, 90.0 * number, 0, 80, 20)
+        for number, (text, confidence) in enumerate(
+            [("VYZJ59", 0.9), ("IMKI265", 0.8), ("AAA117", 0.99), ("XX", 0.1)]
+        )
+    ]
+    outcomes = judge([truth(text) for text in texts], reads)
+    read = {one.truth.text: one.read for one in outcomes}
+    # VYZJ5 is nearest to VYZJ59, which says another truth exactly; XX is what is left.
+    assert read == {"VYZJ59": 0, "IMKI265": 1, "AAA111": 2, "VYZJ5": 3}
+
+
+def test_of_reads_as_near_the_surest_is_a_texts() -> None:
+    reads = [plate("AB13", 0.5, 0, 0, 80, 20), plate("AB14", 0.7, 90, 0, 80, 20)]
+    (outcome,) = judge([truth("AB12")], reads)
+    assert (outcome.read, outcome.edits) == (1, 1)
+
+
+def test_a_truth_without_a_box_takes_the_nearest_read_left_and_no_part_in_detection() -> None:
     truths = [truth("AAA", 0, 0, 100, 20), truth("BBB")]
     reads = [
         plate("AAA", 0.99, 0, 0, 100, 20),
