@@ -177,11 +177,12 @@ def test_where_nothing_is_sure_four_more_are_looked_at_again(detector):
 
     detector._network = no_plates_but_the_last
     (found,) = detector.detect(picture_of((512, 384), *plates))
-    # The best two, then half of the input, and four more, of which the last is a plate.
-    looks = [(384, 512), WINDOW, WINDOW, (192, 256), *[WINDOW] * 4]
+    # The best two, then half of the input, and four more, of which the last may be a plate and is
+    # looked at once more.
+    looks = [(384, 512), WINDOW, WINDOW, (192, 256), *[WINDOW] * 5]
     assert [shown.shape for shown in network.shown] == looks
-    first, second = 1 / (1 + np.exp(1.625)), 1 / (1 + np.exp(-6))
-    assert found.score == pytest.approx(np.cbrt(first * second**2), abs=1e-6)
+    first, closer = 1 / (1 + np.exp(1.625)), 1 / (1 + np.exp(-6))
+    assert found.score == pytest.approx(np.cbrt(first * closer**2), abs=1e-6)
 
 
 def test_the_second_look_shows_plates_upright_and_large(detector):
@@ -266,6 +267,33 @@ def test_the_score_joins_both_looks(detector):
     (found,) = detector.detect(picture_of((512, 384), plate((250, 200), 90, 20, 0)))
     first, second = 1 / (1 + np.exp(-2)), 1 / (1 + np.exp(-1))
     assert found.score == pytest.approx(np.cbrt(first * second**2), abs=1e-6)
+
+
+@pytest.mark.parametrize(("logit", "found_at_all"), [(2.0, True), (NO_PLATE, False)])
+def test_a_candidate_that_two_looks_leave_in_doubt_gets_a_third_from_closer(
+    detector, logit, found_at_all
+):
+    network = detector._network
+
+    def scored(batch):
+        output = network(batch)
+        cell = output[..., 0] > 0
+        output[cell, 0] = (1.0, 0.3, logit, NO_PLATE)[min(len(network.shown), 4) - 1]
+        if len(network.shown) == 3:
+            output[cell, 1::2] += 8 / REACH  # all corners, 8 pixels to the right
+        return output
+
+    detector._network = scored
+    corners = plate((250, 200), 90, 20, 0)
+    found = detector.detect(picture_of((512, 384), corners))
+    (columns,) = np.nonzero((network.shown[2] > 200).any(axis=0))
+    assert np.ptp(columns) + 1 == pytest.approx(1.3 * 90, abs=2)
+    assert len(found) == found_at_all
+    for one in found:
+        shares = [1 / (1 + np.exp(-x)) for x in (1.0, 0.3, 2.0)]
+        assert one.score == pytest.approx(np.cbrt(np.prod(shares)), abs=1e-6)
+        # The mean of the second look's corners and of the third's, 8 / 1.3 pixels beside them.
+        assert away(one, corners + np.array([8 / 1.3 / 2, 0])) < 0.7
 
 
 def test_plates_of_reads_the_offsets_of_the_middle_cell():
