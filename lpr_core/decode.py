@@ -186,10 +186,9 @@ def _grey(image: PillowImage.Image) -> PillowImage.Image:
     grey = PillowImage.new("L", image.size)
     whitest = None
     if image.mode.startswith(("I", "F")):  # of more than eight bits a sample
-        highest = [np.asarray(strip).max(initial=0) for _, strip in _strips(image)]
-        whitest = 65535.0 if max(highest, default=0) > 255 else 255.0
-        if image.mode.startswith("F") and max(highest, default=0) <= 1:
-            whitest = 1.0
+        highest = max((np.asarray(strip).max(initial=0) for _, strip in _strips(image)), default=0)
+        least = 1.0 if image.mode.startswith("F") else 255.0
+        whitest = next((white for white in (least, 255.0) if highest <= white), 65535.0)
     for top, strip in _strips(image):
         grey.paste(_grey_strip(strip, whitest), (0, top))
     return grey

@@ -232,12 +232,15 @@ class RenderedCrops:
     fonts: tuple[TrueTypeFont, ...] = ()
     layouts: tuple[Layout, ...] = field(default=())
 
+    def numbers(self, block: int) -> range:
+        """Of the crops in a file of the cache."""
+        return range(block * BLOCK, min(self.count, (block + 1) * BLOCK))
+
     def block(self, number: int) -> tuple[npt.NDArray[np.uint8], list[str], list[float]]:
         """The crops of one file of the cache."""
-        numbers = range(number * BLOCK, min(self.count, (number + 1) * BLOCK))
         layouts = self.layouts or weighted_layouts()
         pixels, texts, aspects = [], [], []
-        for scene in plates(self.seed, self.fonts, layouts, numbers, grey=True):
+        for scene in plates(self.seed, self.fonts, layouts, self.numbers(number), grey=True):
             crop, text, aspect = cut_plate(scene)
             pixels.append(crop)
             texts.append(text)
@@ -266,14 +269,14 @@ def render_crops(recipe: RenderedCrops, folder: Path, workers: int = 1) -> Plate
     folder.mkdir(parents=True, exist_ok=True)
     _check_cache(recipe, folder)
     numbers = range(math.ceil(recipe.count / BLOCK))
-    missing = [n for n in numbers if _kept(folder, n) < min(BLOCK, recipe.count - n * BLOCK)]
+    missing = [n for n in numbers if _kept(folder, n) < len(recipe.numbers(n))]
     with tqdm(total=len(missing) * BLOCK, desc="rendering plates", disable=None) as progress:
         for _ in _rendered(recipe, folder, missing, workers):
             progress.update(BLOCK)
     pixels, texts, aspects = [], [], []
     digest = hashlib.sha256()
     for number in numbers:
-        due = min(BLOCK, recipe.count - number * BLOCK)
+        due = len(recipe.numbers(number))
         with np.load(_block_file(folder, number)) as block:
             pixels.append(block["pixels"][:due])
             of_block = block["texts"][:due].tolist()

@@ -420,8 +420,8 @@ def gather(
     for number, aside in enumerate((False, True)):
         share = 10 if aside else 1
         backdrops = [backdrop for kept, backdrop in real if kept == aside]
+        what = "validate with" if aside else "learn from"
         if not backdrops:
-            what = "validate with" if aside else "learn from"
             raise TrainingError(f"nothing to {what}: see --backgrounds and --hold-out")
         if network:
             backdrops = doubts(network, backdrops)
@@ -434,7 +434,6 @@ def gather(
         if drawn:  # half of all plates, however many folders of others there are
             faces += [drawn] * max(1, len(faces))
         if not faces:
-            what = "validate with" if aside else "learn from"
             raise TrainingError(f"no plate to {what}: see --plates, --rendered and --hold-out")
         rng = np.random.default_rng([seed, 2, number])
         mounted = {
