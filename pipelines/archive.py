@@ -24,10 +24,10 @@ from pipelines.run_record import RecordError, check_fields, read_records, record
 from pipelines.schemas import SCHEMA_VERSION, SCHEMAS
 from pipelines.uris import (
     add_storage_options,
+    is_in_archive,
     open_store,
     output_folder,
     reason_of,
-    split_chain,
     use_storage_options,
 )
 
@@ -123,8 +123,7 @@ def open_archive(output: str, runs: Sequence[str] = ()) -> Archive:
             record lacks something.
     """
     output = output_folder(output)
-    link, rest = split_chain(output)
-    if rest and "://" in link:  # else, as of a cache, the path is in the last link
+    if is_in_archive(output):
         raise ArchiveError(f"{redact(output)} is inside of an archive: unpack it first")
     try:
         records = read_records(output)

@@ -28,7 +28,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines.failures import Failure, Reason, Stage
 from pipelines.inputs import source_version
 from pipelines.pictures import LoadedPicture, NamedPicture, PictureResult
-from pipelines.uris import OpensStores, open_store, split_chain
+from pipelines.uris import OpensStores, is_in_archive, open_store, split_chain
 
 FETCHES = 4
 """Pictures that are fetched or waiting at a time."""
@@ -164,13 +164,12 @@ def _opened(uri: str) -> Iterator[tuple[Any, str]]:
 
     To read the list of 20,000 members takes ten times as long as to read a picture.
     """
-    link, rest = split_chain(uri)
-    scheme, mark, _ = link.partition("://")
-    if not (rest and mark):
+    if not is_in_archive(uri):
         yield open_store(uri)
         return
+    link, rest = split_chain(uri)
     outer, path = open_store(rest.removeprefix("::"))
-    key = scheme + rest, source_version(outer.info(path))
+    key = link.partition("://")[0] + rest, source_version(outer.info(path))
     fs = None
     with contextlib.suppress(IndexError):
         while fs is None:

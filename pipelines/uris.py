@@ -44,6 +44,12 @@ def split_chain(uri: str) -> tuple[str, str]:
     return uri, ""
 
 
+def is_in_archive(uri: str) -> bool:
+    """Whether its path lies in an archive that the rest of the chain names, not as of a cache."""
+    link, rest = split_chain(uri)
+    return bool(rest) and "://" in link
+
+
 def name_of(uri: str) -> str:
     """The last name of a URI, of a chain that of its first link."""
     return split_chain(uri)[0].rpartition("/")[2]
